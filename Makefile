@@ -1,0 +1,48 @@
+# Audience Manager: every command of the repository. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs reset check test bench lock setup
+SHELL := /bin/sh
+
+PYTHON_ENV := .venv/bin
+LOCAL := $(PYTHON_ENV)/python -m local
+PYTEST := $(PYTHON_ENV)/python -m pytest
+# Any part of `make status`; `make logs` without it lists them.
+PART ?=
+
+help: ## List these commands
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
+		printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+up: setup ## Set up, start the platform, send the sample history once, print the segments
+	@$(LOCAL) up
+
+down: ## Stop the platform; its data stays
+	@test ! -x $(PYTHON_ENV)/python || $(LOCAL) down
+
+status: setup ## Show each part: health, address, memory, restarts, consumer lag
+	@$(LOCAL) status
+
+logs: setup ## Follow the log of one part: make logs PART=kafka
+	@$(LOCAL) logs $(PART)
+
+reset: setup ## Stop the platform and remove its data; it says what it removes
+	@$(LOCAL) reset
+
+check: setup ## Format, lint, types, import rules, unit and conformance tests: under 2 minutes
+	@$(PYTHON_ENV)/ruff format --check .
+	@$(PYTHON_ENV)/ruff check .
+	@$(PYTHON_ENV)/mypy
+	@$(PYTHON_ENV)/lint-imports
+	@$(PYTEST) -n auto tests/unit tests/conformance tests/oracle
+
+test: check ## check, then everything that needs the real parts, which it starts by itself: under 15 minutes
+	@$(PYTEST) tests/integration
+
+bench: setup ## Measure what performance promises; writes load_tests/reports
+	@$(PYTHON_ENV)/python -m load_tests
+
+lock: setup ## Write the lock files anew from pyproject.toml
+	@UV="$$(sh local/bootstrap.sh --print-uv)" sh locks/compile.sh
+
+setup: ## Install what the other commands need; done already, it takes no time
+	@sh local/bootstrap.sh

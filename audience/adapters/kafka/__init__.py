@@ -1,0 +1,1 @@
+"""Kafka, over librdkafka. The only users of confluent_kafka."""

@@ -1,0 +1,154 @@
+"""The platform's topics as data, their creation, and how far behind a consumer group is.
+
+Creating is idempotent and never changes a topic that is there: partitions cannot shrink, and growing them would move
+profiles to other partitions in the middle of their history.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but its types do not say so
+    AdminClient,
+    NewTopic,
+    OffsetSpec,
+)
+
+from audience.adapters.kafka.driver import base_config, code_of
+from audience.adapters.kafka.producer import RECORD_BYTES
+from audience.ports.event_log import EventLogUnavailable
+from audience.wire import topics as names
+
+TIMEOUT_S: Final = 15.0
+_MINUTE_MS: Final = 60_000
+_DAY_MS: Final = 24 * 60 * _MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it is created. `retention_ms` None: compacted, the newest record of each key is kept for ever.
+
+    `by_profile`: spread over the partitions that the settings ask for; otherwise one partition holds all in order.
+    """
+
+    name: str
+    by_profile: bool
+    retention_ms: int | None
+    large: bool = False
+    """Whether its records may be as large as the producer lets them be, rather than Kafka's default of 1 MiB."""
+
+
+TOPICS: Final = (
+    # Explain and the Profile API read the last 14 days from here; the lake keeps the rest.
+    Topic(names.EVENTS, by_profile=True, retention_ms=30 * _DAY_MS),
+    Topic(names.EVENTS_BAD, by_profile=False, retention_ms=30 * _DAY_MS, large=True),
+    # One partition: the jobs then read definitions in the order of their revisions.
+    Topic(names.SEGMENTS, by_profile=False, retention_ms=None),
+    Topic(names.MEMBERSHIPS, by_profile=True, retention_ms=30 * _DAY_MS),
+    Topic(names.PROFILES, by_profile=True, retention_ms=None, large=True),
+    # Questions and answers live for seconds; after a restart nobody waits for the old ones.
+    Topic(names.COMMANDS, by_profile=True, retention_ms=10 * _MINUTE_MS),
+    Topic(names.REPLIES, by_profile=False, retention_ms=10 * _MINUTE_MS),
+    Topic(names.EPOCHS, by_profile=False, retention_ms=None),
+)
+
+
+def _config(topic: Topic, replicas: int) -> dict[str, str]:
+    config = {"min.insync.replicas": "2" if replicas > 2 else "1"}
+    if topic.large:
+        config["max.message.bytes"] = str(RECORD_BYTES)
+    if topic.retention_ms is not None:
+        return {**config, "cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+    return {
+        **config,
+        "cleanup.policy": "compact",
+        "delete.retention.ms": str(7 * _DAY_MS),  # a reader that was away for days still sees what was deleted
+        "min.cleanable.dirty.ratio": "0.2",
+        "segment.ms": str(_DAY_MS),
+    }
+
+
+def create_topics(bootstrap: str, *, partitions: int, replicas: int, topics: Sequence[Topic] = TOPICS) -> list[str]:
+    """Create the topics that are missing; gives their names. Blocks. Raises EventLogUnavailable."""
+    wanted = [
+        NewTopic(
+            topic.name,
+            num_partitions=partitions if topic.by_profile else 1,
+            replication_factor=replicas,
+            config=_config(topic, replicas),
+        )
+        for topic in topics
+    ]
+    admin = _admin(bootstrap)
+    created = []
+    for name, future in admin.create_topics(wanted, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if code_of(error) != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise EventLogUnavailable(f"topic {name} cannot be created: {error}") from error
+        else:
+            created.append(name)
+    return created
+
+
+def lag(bootstrap: str, groups: Iterable[str]) -> dict[str, int]:
+    """How many records each group has yet to read, over the topics it has committed to; a new group is left out.
+
+    Blocks. Raises EventLogUnavailable.
+    """
+    admin = _admin(bootstrap)
+    try:
+        committed = {group: _committed(admin, group) for group in groups}
+        present = {group: offsets for group, offsets in committed.items() if offsets}
+        topics = {topic for offsets in present.values() for topic, _ in offsets}
+        ends = _ends(admin, topics)
+    except KafkaException as error:
+        raise EventLogUnavailable(f"Kafka: {error}") from error
+    return {group: _behind(offsets, ends) for group, offsets in present.items()}
+
+
+_Offsets = Mapping[tuple[str, int], int]
+
+
+def _committed(admin: AdminClient, group: str) -> _Offsets:
+    [future] = admin.list_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(group)], request_timeout=TIMEOUT_S
+    ).values()
+    try:
+        found = future.result().topic_partitions or ()
+    except KafkaException as error:
+        if code_of(error) == KafkaError.GROUP_ID_NOT_FOUND:
+            return {}
+        raise
+    return {(part.topic, part.partition): part.offset for part in found if part.offset >= 0}
+
+
+def _ends(admin: AdminClient, topics: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    """The first and the next offset of every partition of the topics."""
+    partitions = [
+        TopicPartition(topic, partition)
+        for topic in topics
+        for partition in admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
+    ]
+    if not partitions:
+        return {}
+    first, last = (
+        admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=TIMEOUT_S)
+        for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    )
+    return {(part.topic, part.partition): (first[part].result().offset, last[part].result().offset) for part in last}
+
+
+def _behind(committed: _Offsets, ends: Mapping[tuple[str, int], tuple[int, int]]) -> int:
+    topics = {topic for topic, _ in committed}
+    return sum(
+        max(0, last - max(first, committed.get(place, first)))
+        for place, (first, last) in ends.items()
+        if place[0] in topics
+    )
+
+
+def _admin(bootstrap: str) -> AdminClient:
+    return AdminClient({**base_config(bootstrap, "audience-admin"), "socket.timeout.ms": int(TIMEOUT_S * 1000)})

@@ -1,0 +1,1 @@
+"""PostgreSQL: the catalog of segments, credentials, and the embedded profile store. The only users of asyncpg."""

@@ -1,0 +1,1 @@
+"""The event model and the normalising of what SDKs send. Pure; the lowest layer."""

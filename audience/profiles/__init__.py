@@ -1,0 +1,1 @@
+"""What a profile is: its traits, its memberships, its version. Pure."""

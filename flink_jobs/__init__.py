@@ -1,0 +1,1 @@
+"""The streaming jobs. A job translates between Flink and `audience`; it decides nothing itself."""

@@ -1,0 +1,27 @@
+"""Submits the job: ``flink run -py flink_jobs/rule_evaluation/__main__.py``, with settings from the environment."""
+
+from pyflink.common import Configuration
+from pyflink.datastream import StreamExecutionEnvironment
+
+from audience.adapters.kafka.compacted import read_compacted
+from audience.wire import topics
+from flink_jobs.rule_evaluation.settings import JobSettings
+from flink_jobs.rule_evaluation.topology import JOB_NAME, build
+
+
+def main() -> None:
+    """Build the graph and hand it to the cluster that the Flink client was pointed to."""
+    settings = JobSettings()
+    config = Configuration()
+    config.set_string("python.execution-mode", settings.python_execution_mode)
+    config.set_string("pipeline.object-reuse", "true")
+    env = StreamExecutionEnvironment.get_execution_environment(config)
+    env.set_parallelism(settings.parallelism)
+    env.set_max_parallelism(settings.max_parallelism)
+    env.enable_checkpointing(settings.checkpoint_interval_ms)
+    build(env, settings, read_compacted(settings.kafka_bootstrap_servers, topics.SEGMENTS))
+    env.execute(JOB_NAME)
+
+
+if __name__ == "__main__":
+    main()

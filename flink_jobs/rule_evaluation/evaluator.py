@@ -1,0 +1,235 @@
+"""What the operator does with one input, without Flink: decode, call the engine, encode.
+
+It holds nothing that is not also in Flink's state: the programs are made from the broadcast segments, the decoded
+profiles are a cache that begins empty. An input that it fails on becomes a record on `events.bad`; it never raises.
+"""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from audience.engine.evaluate import Outcome, on_event, on_time
+from audience.engine.explain import explain
+from audience.engine.program import Program
+from audience.engine.state import ProfileState
+from audience.profiles.model import Membership
+from audience.rules import RegexCompiler, RuleInvalid, parse_rule
+from audience.wire import topics
+from audience.wire.state import decode_state, encode_state, new_state
+from audience.wire.topics import (
+    ExplainCommand,
+    ExplainReply,
+    MembershipChange,
+    ProfileRecord,
+)
+
+logger = logging.getLogger(__name__)
+
+EPOCH_BITS: Final = 32
+"""A profile's version is the epoch above this many bits of a counter, so that it grows across restores."""
+
+EVALUATED: Final = frozenset(("live", "paused"))
+
+Record = tuple[str, str, str]
+"""An output: topic, key, value."""
+
+Load = Callable[[], bytes | None]
+"""Reads the profile's state from Flink."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the job's metrics show; each grows only."""
+
+    events: int = 0
+    duplicates: int = 0
+    changes: int = 0
+    timers: int = 0
+    failures: int = 0
+    state_reads: int = 0
+
+
+@dataclass(slots=True)
+class Step:
+    """What is to be done after an input: records to send, state to keep, the timer to set."""
+
+    records: list[Record] = field(default_factory=list)
+    state: bytes | None = None
+    """None where the state has not changed."""
+    set_timer_ms: int | None = None
+    delete_timer_ms: int | None = None
+
+
+class Evaluator:
+    """One operator's worth of profiles."""
+
+    def __init__(
+        self,
+        *,
+        epoch: int,
+        regex: RegexCompiler,
+        cached_profiles: int,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self.counters = Counters()
+        self._programs: dict[str, Program] = {}
+        self._first_version = epoch << EPOCH_BITS
+        self._regex = regex
+        self._cached_profiles = cached_profiles
+        self._clock_ms = clock_ms
+        self._states: OrderedDict[str, ProfileState] = OrderedDict()
+
+    def segment(self, value: str) -> None:
+        """Take in a segment's definition. One that cannot be read is logged and changes nothing."""
+        try:
+            record = topics.decode_segment(value)
+            program = self._program(record.workspace)
+            if record.status in EVALUATED:
+                rule = parse_rule(msgspec.json.decode(record.rule), regex=self._regex)
+                paused = record.status == "paused"
+                program.put(record.key, rule, version=record.version, revision=record.revision, paused=paused)
+            else:
+                program.remove(record.key, record.revision)
+        except (msgspec.DecodeError, RuleInvalid) as error:
+            self.counters.failures += 1
+            logger.error("a segment's definition cannot be read: %s", error)  # noqa: TRY400  the data is to blame
+
+    def input(self, key: str, value: str, load: Load) -> Step:
+        """Process one event or command of a profile."""
+        try:
+            record = topics.decode_profile_input(value)
+            state = self._state(key, record.profile_id, load)
+            if isinstance(record, ExplainCommand):
+                return self._explain(state, record)
+            self.counters.events += 1
+            outcome = on_event(self._program(record.workspace), state, record, self._clock_ms())
+            self.counters.duplicates += outcome.duplicate
+            return self._step(record.workspace, state, outcome)
+        except Exception as error:  # noqa: BLE001  whatever one event causes, the job goes on and the event is kept
+            return self._failed(key, value.encode("utf-8", "surrogatepass"), error)
+
+    def timer(self, key: str, at_ms: int, load: Load) -> Step:
+        """The profile's timer has fired."""
+        try:
+            workspace, _, profile_id = key.partition(":")
+            state = self._state(key, profile_id, load)
+            self.counters.timers += 1
+            if state.armed_ms <= at_ms:
+                state.armed_ms = 0
+            outcome = on_time(self._program(workspace), state, max(at_ms, self._clock_ms()))
+            return self._step(workspace, state, outcome)
+        except Exception as error:  # noqa: BLE001  as above
+            return self._failed(key, b"", error)
+
+    def _program(self, workspace: str) -> Program:
+        program = self._programs.get(workspace)
+        if program is None:
+            program = self._programs[workspace] = Program(self._regex)
+        return program
+
+    def _state(self, key: str, profile_id: str, load: Load) -> ProfileState:
+        states = self._states
+        state = states.get(key)
+        if state is not None:
+            states.move_to_end(key)
+            return state
+        self.counters.state_reads += 1
+        data = load()
+        state = new_state(profile_id) if data is None else decode_state(data)
+        states[key] = state
+        if len(states) > self._cached_profiles:
+            states.popitem(last=False)
+        return state
+
+    def _step(self, workspace: str, state: ProfileState, outcome: Outcome) -> Step:
+        step = Step()
+        # After a restore others may know of changes that this state has never seen. The first time a profile is
+        # touched it is told in full, with a version above all that were told before.
+        if outcome.visible or 0 < state.version < self._first_version:
+            state.version = max(state.version + 1, self._first_version)
+            step.records = list(self._told(workspace, state, outcome))
+        self.counters.changes += len(outcome.changes)
+        self._arm(state, step)
+        step.state = encode_state(state)
+        return step
+
+    def _told(self, workspace: str, state: ProfileState, outcome: Outcome) -> Iterable[Record]:
+        key = topics.key_of(workspace, state.profile_id)
+        for change in outcome.changes:
+            record = MembershipChange(
+                workspace=workspace,
+                profile_id=state.profile_id,
+                segment=change.segment,
+                change="entered" if change.entered else "exited",
+                at_ms=change.at_ms,
+                version=state.version,
+                segment_version=change.version,
+            )
+            yield topics.MEMBERSHIPS, key, topics.encode(record).decode()
+        profile = ProfileRecord(
+            workspace=workspace,
+            profile_id=state.profile_id,
+            version=state.version,
+            created_ms=state.created_ms,
+            updated_ms=state.updated_ms,
+            traits=state.traits.values,
+            computed=state.computed,
+            segments=[Membership(segment, since_ms) for segment, since_ms in state.segments.items()],
+        )
+        yield topics.PROFILES, key, topics.encode(profile).decode()
+
+    def _arm(self, state: ProfileState, step: Step) -> None:
+        """One timer a profile. It may fire early and be set again, which is rarer than moving it at each event."""
+        due_ms = state.due_ms
+        pending = state.armed_ms > state.now_ms
+        if due_ms is None or (pending and state.armed_ms <= due_ms):
+            return
+        if pending:
+            step.delete_timer_ms = state.armed_ms
+        step.set_timer_ms = state.armed_ms = due_ms
+
+    def _explain(self, state: ProfileState, command: ExplainCommand) -> Step:
+        reply = ExplainReply(request_id=command.request_id, error="profile_not_found")
+        if state.created_ms:
+            try:
+                program = self._program(command.workspace)
+                found = explain(program, state, command.segment, self._clock_ms(), _copy)
+                reply = ExplainReply(request_id=command.request_id, explanation=found)
+            except KeyError:
+                reply = ExplainReply(request_id=command.request_id, error="segment_not_found")
+        return Step([(topics.REPLIES, command.request_id, topics.encode(reply).decode())])
+
+    def _failed(self, key: str, original: bytes, error: Exception) -> Step:
+        """Keep what could not be processed. The decoded state may be half changed: it is read anew when next needed."""
+        self.counters.failures += 1
+        self._states.pop(key, None)
+        logger.error("an input of a profile failed: %s", error, exc_info=error)
+        workspace, _, profile_id = key.partition(":")
+        bad = topics.BadEventRecord(
+            workspace=workspace,
+            source=_source_of(original),
+            code="evaluation_failed",
+            path="",
+            message=f"{type(error).__name__}: {error}",
+            received_ms=self._clock_ms(),
+            original=original,
+            profile_id=profile_id,
+        )
+        return Step([(topics.EVENTS_BAD, key, topics.encode(bad).decode())])
+
+
+def _copy(state: ProfileState) -> ProfileState:
+    return decode_state(encode_state(state))
+
+
+def _source_of(original: bytes) -> str:
+    try:
+        found = msgspec.json.decode(original, type=dict[str, msgspec.Raw]).get("source")
+        return "" if found is None else msgspec.json.decode(found, type=str)
+    except msgspec.DecodeError:
+        return ""

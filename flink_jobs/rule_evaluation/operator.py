@@ -1,0 +1,79 @@
+"""The Flink operator: gives the evaluator its inputs, and does what it says. It decides nothing.
+
+Broadcast state holds the segments' definitions by key; it is what the programs are made from after a restore. Keyed
+state is one value a profile. Deleted segments stay in broadcast state as such, so that the definitions that the job was
+submitted with cannot bring one back.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pyflink.common import Row, Types
+from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
+from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
+
+from audience.adapters.kafka.epochs import next_epoch
+from audience.adapters.regex import compile_regex
+from flink_jobs.rule_evaluation.evaluator import Evaluator, Step
+from flink_jobs.rule_evaluation.metrics import register
+from flink_jobs.rule_evaluation.settings import JobSettings
+
+SEGMENTS = MapStateDescriptor("segments", Types.STRING(), Types.STRING())
+PROFILE = ValueStateDescriptor("profile", Types.PICKLED_BYTE_ARRAY())
+
+
+class EvaluateRules(KeyedBroadcastProcessFunction):  # type: ignore[misc]  # pyflink has no types
+    """Keyed by profile; the broadcast side carries segments. Gives rows of topic, key and value."""
+
+    def __init__(self, settings: JobSettings, segments: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._segments = segments
+        """The definitions when the job was submitted: used where broadcast state is empty, that is on a fresh start, so
+        that no event is evaluated before the segments are there."""
+
+    def open(self, context: RuntimeContext) -> None:
+        self._state = context.get_state(PROFILE)
+        self._restored = False
+        self._evaluator = Evaluator(
+            epoch=next_epoch(self._settings.kafka_bootstrap_servers),
+            regex=compile_regex,
+            cached_profiles=self._settings.cached_profiles,
+        )
+        register(context.get_metrics_group(), self._evaluator.counters)
+
+    def process_element(self, value: str, context: Any) -> Iterator[Row]:
+        self._restore(context)
+        key = context.get_current_key()
+        return self._do(self._evaluator.input(key, value, self._state.value), context)
+
+    def on_timer(self, timestamp: int, context: Any) -> Iterator[Row]:
+        self._restore(context)
+        key = context.get_current_key()
+        return self._do(self._evaluator.timer(key, timestamp, self._state.value), context)
+
+    def process_broadcast_element(self, value: Row, context: Any) -> Iterator[Row]:
+        self._restore(context)
+        key, definition = value[0], value[1]
+        # A tombstone only tidies the topic up: the record before it has said that the segment is deleted.
+        if definition is not None:
+            context.get_broadcast_state(SEGMENTS).put(key, definition)
+            self._evaluator.segment(definition)
+        return iter(())
+
+    def _restore(self, context: Any) -> None:
+        if self._restored:
+            return
+        self._restored = True
+        kept = dict(context.get_broadcast_state(SEGMENTS).items())
+        for definition in (kept or self._segments).values():
+            self._evaluator.segment(definition)
+
+    def _do(self, step: Step, context: Any) -> Iterator[Row]:
+        if step.state is not None:
+            self._state.update(step.state)
+        if step.delete_timer_ms is not None:
+            context.timer_service().delete_processing_time_timer(step.delete_timer_ms)
+        if step.set_timer_ms is not None:
+            context.timer_service().register_processing_time_timer(step.set_timer_ms)
+        for record in step.records:
+            yield Row(*record)

@@ -1,0 +1,20 @@
+"""The job's settings. Read when the job is submitted, and carried to the operators with it."""
+
+from typing import Literal
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class JobSettings(BaseSettings):
+    """Read from variables with the prefix ``AUDIENCE_``, for example ``AUDIENCE_KAFKA_BOOTSTRAP_SERVERS``."""
+
+    model_config = SettingsConfigDict(env_prefix="AUDIENCE_", frozen=True, extra="ignore")
+
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    consumer_group: str = "rule-evaluation"
+    python_execution_mode: Literal["thread", "process"] = "thread"
+    parallelism: int = 2
+    max_parallelism: int = 128
+    checkpoint_interval_ms: int = 1_000
+    cached_profiles: int = 50_000
+    """How many profiles each operator keeps decoded; a profile outside is read from Flink's state again."""

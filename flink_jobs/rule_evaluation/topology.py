@@ -1,0 +1,67 @@
+"""The job's graph: Kafka in, one Python operator, Kafka out. All but that operator runs in Java.
+
+Effects are at least once, and made once by what reads them: every profile record is absolute and carries a version.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from pyflink.common import Types
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment
+
+from audience.wire import topics
+from flink_jobs.rule_evaluation.keying import KEY_VALUE, key_by_first_field
+from flink_jobs.rule_evaluation.operator import SEGMENTS, EvaluateRules
+from flink_jobs.rule_evaluation.settings import JobSettings
+
+JOB_NAME: Final = "rule_evaluation"
+OUTPUTS: Final = (topics.MEMBERSHIPS, topics.PROFILES, topics.EVENTS_BAD, topics.REPLIES)
+_OUTPUT = Types.ROW_NAMED(["topic", "record_key", "record_value"], [Types.STRING()] * 3)
+_READER_CLOSE_MS: Final = 2_000
+"""How long a reader may take to close. Flink's default of 30 s holds up every failover while a broker is away."""
+_RAW = (
+    "'key.format' = 'raw', 'key.fields' = 'record_key', 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY'"
+)
+
+
+def build(env: StreamExecutionEnvironment, settings: JobSettings, segments: Mapping[str, str]) -> None:
+    """Put the job into `env`. `segments` are the definitions as of now, by key: see `EvaluateRules`."""
+    tables = StreamTableEnvironment.create(env)
+    tables.get_config().set("table.exec.uid.generation", "ALWAYS")
+    inputs = _source(tables, settings, "profile_inputs", f"{topics.EVENTS};{topics.COMMANDS}")
+    definitions = _source(tables, settings, "segment_definitions", topics.SEGMENTS)
+    evaluated = (
+        key_by_first_field(inputs)
+        .connect(definitions.broadcast(SEGMENTS))
+        .process(EvaluateRules(settings, segments), _OUTPUT)
+        .name("evaluate rules")
+        .uid("evaluate-rules")
+    )
+    _sink(tables, settings, evaluated)
+
+
+def _source(tables: StreamTableEnvironment, settings: JobSettings, name: str, topic: str) -> DataStream:
+    tables.execute_sql(
+        f"""CREATE TEMPORARY TABLE {name} (record_key STRING, record_value STRING) WITH (
+            'connector' = 'kafka', 'topic' = '{topic}', {_RAW},
+            'properties.bootstrap.servers' = '{settings.kafka_bootstrap_servers}',
+            'properties.group.id' = '{settings.consumer_group}',
+            'properties.source.reader.close.timeout' = '{_READER_CLOSE_MS}',
+            'scan.startup.mode' = 'earliest-offset')"""
+    )
+    return tables.to_append_stream(tables.from_path(name), KEY_VALUE)
+
+
+def _sink(tables: StreamTableEnvironment, settings: JobSettings, records: DataStream) -> None:
+    tables.execute_sql(
+        f"""CREATE TEMPORARY TABLE outputs (
+                topic STRING NOT NULL METADATA, record_key STRING, record_value STRING) WITH (
+            'connector' = 'kafka', 'topic' = '{";".join(OUTPUTS)}', {_RAW},
+            'properties.bootstrap.servers' = '{settings.kafka_bootstrap_servers}',
+            'properties.compression.type' = 'lz4',
+            'sink.delivery-guarantee' = 'at-least-once')"""
+    )
+    statements = tables.create_statement_set()
+    statements.add_insert("outputs", tables.from_data_stream(records))
+    statements.attach_as_datastream()

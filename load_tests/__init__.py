@@ -1,0 +1,1 @@
+"""Load scenarios, benchmarks and comparisons with peers."""

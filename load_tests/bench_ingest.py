@@ -1,0 +1,270 @@
+"""ingest-api under load: batches and single calls, `acks=all`, against a running Kafka and PostgreSQL.
+
+    python -m load_tests.bench_ingest --bootstrap 127.0.0.1:9092 --postgres-dsn postgresql://…
+
+Starts one process of ingest-api, sends it events over loopback from this process, and then reads the topic: every
+acknowledged event must be there exactly once, or the run has no figures. Prints a table and, with --json, a file.
+"""
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from audience.adapters.kafka.reader import end_of, read_between
+from audience.wire.topics import EVENTS
+from load_tests.raw_http import Answers, drive
+
+HOST = "127.0.0.1"
+READY_S = 60
+_NUMBER = b"%09d"
+_MARK = b"#########"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One kind of request. `events` is 1 for single calls."""
+
+    name: str
+    path: str
+    events: int
+    connections: int
+
+
+SCENARIOS = {
+    "batch": Scenario("batches of 100", "/v1/batch", 100, 16),
+    "single": Scenario("single calls", "/v1/track", 1, 64),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One run. Seconds of the processor are ingest-api's own, over the run."""
+
+    scenario: str
+    events_per_s: float
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    acknowledged: int
+    doubled: int
+    missing: int
+    not_200: int
+    cpu_us_per_event: float
+    rss_mib: float
+
+
+class _Id(msgspec.Struct):
+    message_id: str
+
+
+class Template:
+    """The bytes of one connection's requests, alike but for the number within each event's messageId."""
+
+    def __init__(self, scenario: Scenario, write_key: str, run: str, connection: int, seed: int) -> None:
+        rng = random.Random(seed * 1000 + connection)
+        prefix = f"{run}-{connection}"
+        events = [_event(rng, f"{prefix}-{_MARK.decode()}-{index}") for index in range(scenario.events)]
+        body = json.dumps({"batch": events, "sentAt": _SENT_AT} if scenario.events > 1 else events[0]).encode()
+        head = (
+            f"POST {scenario.path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
+            f"Authorization: Basic {base64.b64encode(f'{write_key}:'.encode()).decode()}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        ).encode()
+        self.prefix = prefix
+        self.size_bytes = len(body)
+        self._request = bytearray(head + body)
+        self._places = list(_find_all(self._request, _MARK))
+
+    def request(self, number: int) -> bytearray:
+        digits = _NUMBER % number
+        for place in self._places:
+            self._request[place : place + len(digits)] = digits
+        return self._request  # written whole before it is answered, so the next may overwrite it
+
+
+_SENT_AT = "2026-01-01T00:00:01.000Z"
+
+
+def _event(rng: random.Random, message_id: str) -> dict[str, object]:
+    """An event as a shop sends it, about 450 bytes."""
+    return {
+        "type": "track",
+        "event": rng.choice(("Product Viewed", "Product Added", "Order Completed")),
+        "userId": f"customer-{rng.randrange(100_000)}",
+        "messageId": message_id,
+        "timestamp": f"2026-01-01T00:00:00.{rng.randrange(1000):03d}Z",
+        "properties": {
+            "total": round(rng.uniform(1, 500), 2),
+            "currency": "EUR",
+            "coupon": None,
+            "products": [{"sku": f"sku-{rng.randrange(5000)}", "price": round(rng.uniform(1, 99), 2), "quantity": 2}],
+        },
+        "context": {"library": {"name": "analytics-python", "version": "2.4.0"}, "locale": "de-DE"},
+        "integrations": {},
+    }
+
+
+def _find_all(haystack: bytes | bytearray, needle: bytes) -> Iterator[int]:
+    at = haystack.find(needle)
+    while at >= 0:
+        yield at
+        at = haystack.find(needle, at + len(needle))
+
+
+async def _load(port: int, seconds: float, templates: list[Template]) -> tuple[list[Answers], list[set[int]]]:
+    until_s = time.perf_counter() + seconds
+    acknowledged: list[set[int]] = [set() for _ in templates]
+    answers = await asyncio.gather(
+        *(
+            drive(HOST, port, until_s, template.request, numbers.add)
+            for template, numbers in zip(templates, acknowledged, strict=True)
+        )
+    )
+    return answers, acknowledged
+
+
+def run_scenario(scenario: Scenario, args: argparse.Namespace, port: int, pid: int, turn: int) -> Result:
+    """One measured run, with its check of the topic."""
+    run = f"{os.getpid():x}{turn:x}{scenario.events:x}"
+    templates = [Template(scenario, args.write_key, f"w{run}", each, turn) for each in range(scenario.connections)]
+    uvloop.run(_load(port, args.warmup, templates))
+    templates = [Template(scenario, args.write_key, run, each, turn) for each in range(scenario.connections)]
+    start, cpu_s = end_of(args.bootstrap, EVENTS), _cpu_s(pid)
+    started_s = time.perf_counter()
+    answers, acknowledged = uvloop.run(_load(port, args.seconds, templates))
+    took_s, cpu_s = time.perf_counter() - started_s, _cpu_s(pid) - cpu_s
+    rss_mib = _rss_mib(pid)
+    seen = _count(args.bootstrap, start, run)
+    wanted = {
+        f"{template.prefix}-{number:09d}-{index}"
+        for template, numbers in zip(templates, acknowledged, strict=True)
+        for number in numbers
+        for index in range(scenario.events)
+    }
+    seconds = sorted(each for answer in answers for each in answer.seconds)
+    return Result(
+        scenario=scenario.name,
+        events_per_s=round(len(wanted) / took_s),
+        requests_per_s=round(len(seconds) / took_s),
+        p50_ms=round(seconds[len(seconds) // 2] * 1000, 1),
+        p99_ms=round(seconds[int(len(seconds) * 0.99)] * 1000, 1),
+        acknowledged=len(wanted),
+        doubled=sum(count > 1 for count in seen.values()),
+        missing=len(wanted - seen.keys()),
+        not_200=sum(count for answer in answers for status, count in answer.statuses.items() if status != 200),
+        cpu_us_per_event=round(cpu_s / max(1, len(wanted)) * 1e6, 1),
+        rss_mib=rss_mib,
+    )
+
+
+def _count(bootstrap: str, start: Mapping[int, int], run: str) -> Counter[str]:
+    """How often each messageId of this run stands in the topic behind the mark."""
+    decode = msgspec.json.Decoder(_Id).decode
+    ids = (
+        decode(record.value or b"").message_id
+        for record in read_between(bootstrap, EVENTS, start, end_of(bootstrap, EVENTS))
+    )
+    return Counter(each for each in ids if each.startswith(f"{run}-"))
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _rss_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return round(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024, 1)
+
+
+@contextlib.contextmanager
+def ingest_process(args: argparse.Namespace) -> Iterator[tuple[int, int]]:
+    """ingest-api as a process of its own; gives its port and its id."""
+    with socket.create_server((HOST, 0)) as free:
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "AUDIENCE_KAFKA_BOOTSTRAP_SERVERS": args.bootstrap,
+        "AUDIENCE_POSTGRES_DSN": args.postgres_dsn,
+        "AUDIENCE_PORT": str(port),
+        "AUDIENCE_HOST": HOST,
+    }
+    process = subprocess.Popen([sys.executable, "-m", "services.ingest"], env=environment, stdout=sys.stderr)
+    try:
+        _wait_until_ready(port, process)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _wait_until_ready(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline_s = time.monotonic() + READY_S
+    while time.monotonic() < deadline_s and process.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=3):
+            return
+        time.sleep(0.2)
+    sys.exit("ingest-api did not become ready; its log says why")
+
+
+def table(results: list[Result]) -> str:
+    """The results, one line a run."""
+    lines = [f"{'':18}{'events/s':>10}{'req/s':>8}{'p50 ms':>8}{'p99 ms':>8}{'CPU us/event':>14}{'RSS MiB':>9}  check"]
+    for each in results:
+        check = "once each" if not each.missing + each.doubled else f"{each.missing} missing, {each.doubled} doubled"
+        lines.append(
+            f"{each.scenario:18}{each.events_per_s:>10,.0f}{each.requests_per_s:>8,.0f}{each.p50_ms:>8}{each.p99_ms:>8}"
+            f"{each.cpu_us_per_event:>14}{each.rss_mib:>9}  {check}, {each.not_200} not 200"
+        )
+    return "\n".join(lines)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bootstrap", default=os.environ.get("AUDIENCE_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092"))
+    parser.add_argument("--postgres-dsn", default=os.environ.get("AUDIENCE_POSTGRES_DSN", ""))
+    parser.add_argument("--write-key", default="demo-write-key")
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS), action="append", help="default: all")
+    parser.add_argument("--connections", type=int, help="default: 16 for batches, 64 for single calls")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each run")
+    parser.add_argument("--warmup", type=float, default=2.0, help="seconds before each run that do not count")
+    parser.add_argument("--runs", type=int, default=1, help="of each scenario, in turns")
+    parser.add_argument("--json", type=Path, help="also write the results there")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run, print, and give 1 where an acknowledged event is not in the topic exactly once."""
+    args = _arguments()
+    results = []
+    with ingest_process(args) as (port, pid):
+        for turn in range(args.runs):
+            for name in args.scenario or sorted(SCENARIOS):
+                scenario = SCENARIOS[name]
+                if args.connections:
+                    scenario = replace(scenario, connections=args.connections)
+                results.append(run_scenario(scenario, args, port, pid, turn))
+    print(table(results))
+    if args.json:
+        args.json.write_text(json.dumps([asdict(each) for each in results], indent=2) + "\n", encoding="utf-8")
+    return int(any(each.missing or each.doubled for each in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

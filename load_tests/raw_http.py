@@ -1,0 +1,72 @@
+"""HTTP/1.1 by hand, for load: one request at a time on each connection, no parsing beyond the status and the length.
+
+A client library would cost more than the service under test. Refuses chunked answers; the services give lengths.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Answers:
+    """What one connection was answered."""
+
+    seconds: list[float] = field(default_factory=list)
+    statuses: dict[int, int] = field(default_factory=dict)
+
+
+class _Line(asyncio.Protocol):
+    """One connection. `answer` completes with the status when the answer is whole."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[int] | None = None
+        self._seen = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._seen += data
+        head, blank, body = self._seen.partition(b"\r\n\r\n")
+        if not blank or self.answer is None:
+            return
+        lowered = head.lower()
+        at = lowered.find(b"content-length:")
+        length = int(lowered[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+        if len(body) >= length:
+            self._seen = b""
+            answer, self.answer = self.answer, None
+            answer.set_result(int(head[9:12]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_exception(exc or ConnectionResetError("the server closed the connection"))
+
+
+async def drive(
+    host: str,
+    port: int,
+    until_s: float,
+    request: Callable[[int], bytes | bytearray],
+    acknowledged: Callable[[int], None],
+) -> Answers:
+    """Send `request(0)`, `request(1)`, … on one connection until `time.perf_counter()` passes `until_s`.
+
+    `acknowledged` is told the number of every request that was answered with 200.
+    """
+    loop = asyncio.get_running_loop()
+    transport, line = await loop.create_connection(_Line, host, port)
+    answers = Answers()
+    number = 0
+    try:
+        while (started_s := time.perf_counter()) < until_s:
+            line.answer = answer = loop.create_future()
+            transport.write(request(number))
+            status = await answer
+            answers.seconds.append(time.perf_counter() - started_s)
+            answers.statuses[status] = answers.statuses.get(status, 0) + 1
+            if status == 200:
+                acknowledged(number)
+            number += 1
+    finally:
+        transport.close()
+    return answers

@@ -1,0 +1,1 @@
+"""The platform as processes on one machine, for `make up`."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: the server that a wheel carries, with the settings of the demo."""

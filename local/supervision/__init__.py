@@ -1,0 +1,1 @@
+"""supervisord: its configuration, its start, and the client that asks it to start and stop programs."""

@@ -1,0 +1,1 @@
+"""What the services share: settings, errors, health, the request's frame, the server. No business of any service."""

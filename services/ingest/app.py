@@ -1,0 +1,94 @@
+"""The application: what it opens when it starts, its routes, what readiness means."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi import FastAPI, Request
+from prometheus_client import CollectorRegistry
+from starlette.responses import JSONResponse
+
+from audience.ports.catalog import SourceCatalog
+from audience.ports.event_log import EventLog
+from services._kit.app import create_app
+from services._kit.demo import refuse_demo_credentials
+from services._kit.errors import ApiError, unavailable
+from services._kit.health import Check
+from services.ingest import openapi
+from services.ingest.browser import SETTINGS_MAX_AGE_S, address_of, settings_of
+from services.ingest.intake import Intake
+from services.ingest.limits import Limits
+from services.ingest.metrics import IngestMetrics
+from services.ingest.routes import Door, EventRoutes
+from services.ingest.settings import IngestSettings
+from services.ingest.sources import Sources, SourcesUnknown
+
+API_VERSION: Final = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside, as this service needs it."""
+
+    event_log: EventLog
+    catalog: SourceCatalog
+
+
+OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
+"""Opens the ports on the stack that closes them."""
+
+
+def ingest_app(
+    settings: IngestSettings, registry: CollectorRegistry, open_ports: OpenPorts, limits: Limits | None = None
+) -> EventRoutes:
+    """ingest-api over these ports; `.api` is its FastAPI application."""
+    metrics = IngestMetrics(registry)
+    intake = Intake(limits or Limits(), lambda: time.time_ns() // 1_000_000, lambda: secrets.token_hex(16))
+
+    async def open_resources(app: FastAPI, stack: AsyncExitStack) -> Mapping[str, Check]:
+        ports = await open_ports(stack)
+        await refuse_demo_credentials(settings, sources=ports.catalog)
+        sources = Sources(ports.catalog, settings.sources_refresh_s, metrics, time.monotonic)
+        await sources.attempt()
+        await stack.enter_async_context(_running(sources.follow()))
+        app.state.sources = sources
+        app.state.door = Door(intake, sources, ports.event_log, metrics)
+        return {"kafka": ports.event_log.check, "sources": sources.check}
+
+    app = create_app("Audience Manager ingest-api", API_VERSION, open_resources, registry)
+    _add_settings_route(app, settings.ingest_public_url)
+    openapi.install(app)
+    return EventRoutes(app)
+
+
+@asynccontextmanager
+async def _running(task: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """A background task for as long as the block lasts."""
+    running = asyncio.create_task(task)
+    try:
+        yield
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+def _add_settings_route(app: FastAPI, public_url: str) -> None:
+    @app.get("/v1/projects/{write_key}/settings", tags=["browser"], summary="Settings of the SDK for browsers")
+    async def settings_route(write_key: str, request: Request) -> JSONResponse:
+        """What @segment/analytics-next asks for before it sends events. Open to all: the key is in the page anyway."""
+        sources: Sources = request.app.state.sources
+        try:
+            source = sources.find(write_key)
+        except SourcesUnknown as error:
+            raise unavailable("the catalog of sources") from error
+        if source is None:
+            raise ApiError(404, "not_found", "no source has this write key")
+        return JSONResponse(
+            settings_of(source, address_of(request.scope, public_url)),
+            headers={"Cache-Control": f"public, max-age={SETTINGS_MAX_AGE_S}"},
+        )

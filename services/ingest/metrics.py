@@ -1,0 +1,77 @@
+"""What ingest-api counts and times, as one bundle. Labels are bounded: never a profile, and only so many sources."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from audience.ports.catalog import Source
+
+SOURCES: Final = 200
+"""So many sources have series of their own; all later ones share the source `other`."""
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_BYTES: Final = tuple(4**power for power in range(4, 12))  # 256 B … 4 MiB
+
+
+class IngestMetrics:
+    """The series of one process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "ingest_requests", "Requests answered, by route and status", ["route", "status"], registry=registry
+        )
+        self._request_seconds = Histogram(
+            "ingest_request_seconds", "From the request's head to its answer", ["route"], registry=registry,
+            buckets=_SECONDS,
+        )  # fmt: skip
+        self.append_seconds = Histogram(
+            "ingest_append_seconds", "From records to the log's acknowledgement", registry=registry, buckets=_SECONDS
+        )
+        self.body_bytes = Histogram("ingest_body_bytes", "Bodies, unpacked", registry=registry, buckets=_BYTES)
+        self.abandoned = Counter(
+            "ingest_requests_abandoned", "Requests whose client went away before their end", registry=registry
+        )
+        self.sources = Gauge("ingest_sources", "Sources whose write keys are known", registry=registry)
+        self.sources_age_seconds = Gauge(
+            "ingest_sources_age_seconds", "Since the sources were read last", registry=registry
+        )
+        self._accepted = Counter(
+            "ingest_events_accepted", "Events acknowledged into the log", ["workspace", "source"], registry=registry
+        )
+        self._bad = Counter(
+            "ingest_events_bad", "Events put into events.bad", ["workspace", "source", "reason"], registry=registry
+        )
+        # Finding a child by its labels takes longer than counting, so the busy ones are kept.
+        self._labels: dict[Source, tuple[str, str]] = {}
+        self._accepted_by: dict[Source, Counter] = {}
+        self._answered_by: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count and time a request."""
+        children = self._answered_by.get((route, status))
+        if children is None:
+            children = self._requests.labels(route, status), self._request_seconds.labels(route)
+            self._answered_by[route, status] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def accepted(self, source: Source, count: int) -> None:
+        """Count acknowledged events of a source."""
+        counter = self._accepted_by.get(source)
+        if counter is None:
+            counter = self._accepted.labels(*self._labels_of(source))
+            if source in self._labels:
+                self._accepted_by[source] = counter
+        counter.inc(count)
+
+    def bad(self, source: Source, reason: str, count: int) -> None:
+        """Count events of a source that were not valid, for one reason."""
+        self._bad.labels(*self._labels_of(source), reason).inc(count)
+
+    def _labels_of(self, source: Source) -> tuple[str, str]:
+        labels = self._labels.get(source)
+        if labels is None:
+            if len(self._labels) >= SOURCES:
+                return "other", "other"
+            labels = self._labels[source] = (source.workspace, source.source)
+        return labels

@@ -1,0 +1,19 @@
+"""What ingest-api is told when it starts."""
+
+from pydantic import Field
+
+from services._kit.settings import ServiceSettings
+
+
+class IngestSettings(ServiceSettings):
+    """Read from variables with the prefix ``AUDIENCE_``."""
+
+    port: int = 8081
+    ingest_public_url: str = Field(default="", pattern=r"^(https?://[^/?#\s]+)?$")
+    """Where browsers reach this service, for the settings route. Empty: where the request for the settings came to."""
+
+    append_timeout_s: float = Field(default=5.0, gt=0, le=30)
+    """How long Kafka may take; past it the answer is 503. SDKs wait for an answer for 10 s or more."""
+
+    sources_refresh_s: float = Field(default=2.0, gt=0, le=5)
+    """A revoked write key still works for as long; the contract allows 5 s."""

@@ -1,0 +1,27 @@
+"""Runs `audience-ops`. Each command reads its settings from the environment, so that `--help` needs none."""
+
+import typer
+
+from services.operations import credentials, platform
+
+app = typer.Typer(
+    name="audience-ops",
+    help="Operate an Audience Manager: schema, topics, credentials. Settings come from AUDIENCE_* variables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback with local variables could show a password
+)
+app.command("migrate")(platform.migrate)
+app.add_typer(platform.topics, name="topics")
+app.command("demo-credentials")(credentials.demo_credentials)
+app.add_typer(credentials.sources, name="sources")
+app.add_typer(credentials.tokens, name="tokens")
+
+
+def main() -> None:
+    """The entry point of the package's script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

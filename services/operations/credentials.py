@@ -1,0 +1,85 @@
+"""Sources with their write keys, tokens, and the demo's pair of both."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import typer
+
+from audience.adapters.postgres.pool import Pool, open_pool
+from audience.adapters.postgres.sources import PostgresSourceCatalog
+from audience.adapters.postgres.tokens import PostgresTokenCatalog
+from audience.ports.catalog import Source
+from services._kit import demo
+from services._kit.demo import token_sha256
+from services.operations.running import WaitOption, WorkspaceOption, fail, load_settings, run, slug, waiting
+from services.operations.settings import OperationsSettings
+
+T = TypeVar("T")
+
+sources = typer.Typer(help="Where events come from, and their write keys.", no_args_is_help=True)
+tokens = typer.Typer(help="API tokens of those who read segments and profiles.", no_args_is_help=True)
+
+
+async def _with_pool(settings: OperationsSettings, wait_s: float, work: Callable[[Pool], Awaitable[T]]) -> T:
+    async with open_pool(settings.postgres_dsn.get_secret_value(), max_size=1, application="audience-ops") as pool:
+        return await waiting(wait_s, lambda: work(pool))
+
+
+@sources.command("create")
+def create_source(
+    source: str = typer.Argument(callback=slug, help="Its id, a slug; kept on every event."),
+    name: str = typer.Option("", help="What people call it."),
+    workspace: str = WorkspaceOption,
+) -> None:
+    """Add a source, and print its write key."""
+    new = Source(workspace, source, name or source, secrets.token_urlsafe(24))
+    run(_with_pool(load_settings(), 0, lambda pool: PostgresSourceCatalog(pool).create(new)))
+    typer.echo(new.write_key)
+
+
+@sources.command("list")
+def list_sources() -> None:
+    """Print every source: workspace, id, name, write key."""
+    for each in run(_with_pool(load_settings(), 0, lambda pool: PostgresSourceCatalog(pool).sources())):
+        typer.echo(f"{each.workspace}\t{each.source}\t{each.name}\t{each.write_key}")
+
+
+@tokens.command("create")
+def create_token(
+    name: str = typer.Argument(help="Who it is for; unique in the workspace."),
+    workspace: str = WorkspaceOption,
+) -> None:
+    """Make a token and print it. Only its SHA-256 is kept, so it cannot be shown again."""
+    token = f"am_{secrets.token_urlsafe(32)}"
+    run(
+        _with_pool(
+            load_settings(), 0, lambda pool: PostgresTokenCatalog(pool).create(workspace, name, token_sha256(token))
+        )
+    )
+    typer.echo(token)
+
+
+@tokens.command("list")
+def list_tokens() -> None:
+    """Print every token's workspace, name and time of creation; never the token."""
+    for each in run(_with_pool(load_settings(), 0, lambda pool: PostgresTokenCatalog(pool).list())):
+        typer.echo(f"{each.workspace}\t{each.name}\t{each.created_at.isoformat()}")
+
+
+def demo_credentials(wait_s: float = WaitOption) -> None:
+    """Make workspace `demo` with its well-known write key and token. Refused in production."""
+    settings = load_settings()
+    if settings.environment not in ("local", "demo"):
+        fail(f"the environment is {settings.environment!r}; everybody knows the demo's credentials")
+    run(_with_pool(settings, wait_s, _ensure_demo))
+    typer.echo(f"workspace {demo.WORKSPACE!r} has write key {demo.WRITE_KEY!r} and API token {demo.API_TOKEN!r}")
+
+
+async def _ensure_demo(pool: Pool) -> None:
+    source_catalog, token_catalog = PostgresSourceCatalog(pool), PostgresTokenCatalog(pool)
+    if not any(each.write_key == demo.WRITE_KEY for each in await source_catalog.sources()):
+        await source_catalog.create(Source(demo.WORKSPACE, demo.SOURCE, "Demo", demo.WRITE_KEY))
+    digest = token_sha256(demo.API_TOKEN)
+    if await token_catalog.workspace_of(digest) is None:
+        await token_catalog.create(demo.WORKSPACE, "demo", digest)

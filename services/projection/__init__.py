@@ -1,0 +1,4 @@
+"""Projects the topic `profiles` into the stores that answer reads: profiles by id, memberships by segment.
+
+One loop for each store, with its own consumer group, so that a store that is away stops neither the other nor the job.
+"""

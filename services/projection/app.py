@@ -1,0 +1,61 @@
+"""The application: two loops beside `/healthz`, `/readyz` and `/metrics`."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from audience.ports.event_log import EventLog
+from services._kit.app import create_app
+from services._kit.demo import refuse_demo_credentials
+from services._kit.health import Check
+from services._kit.tasks import background
+from services.projection.metrics import ProjectionMetrics
+from services.projection.settings import ProjectionSettings
+from services.projection.sink import Records, Sink, SinkLoop, SinkOptions
+
+PROFILE_STORE: Final = "profile-store"
+MEMBERSHIP_INDEX: Final = "membership-index"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside, as this service needs it: for each sink its store, and the topic as its group reads it."""
+
+    event_log: EventLog
+    sinks: Mapping[str, tuple[Sink, Records]]
+
+
+OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
+"""Opens the ports on the stack that closes them."""
+
+
+def group_of(sink: str) -> str:
+    """The consumer group of a sink."""
+    return f"projection.{sink}"
+
+
+def projection_app(settings: ProjectionSettings, registry: CollectorRegistry, open_ports: OpenPorts) -> FastAPI:
+    """The projection over these ports."""
+    metrics = ProjectionMetrics(registry)
+
+    async def open_resources(_: FastAPI, stack: AsyncExitStack) -> Mapping[str, Check]:
+        await refuse_demo_credentials(settings)
+        ports = await open_ports(stack)
+        checks: dict[str, Check] = {"kafka": ports.event_log.check}
+        for name, (sink, records) in ports.sinks.items():
+            options = SinkOptions(
+                name=name,
+                batch_records=settings.projection_batch_records,
+                retry_max_s=settings.projection_retry_max_s,
+                reports_bad=name == PROFILE_STORE,
+            )
+            loop = SinkLoop(options, records, sink, ports.event_log, metrics)
+            checks[name] = loop.check
+            await stack.enter_async_context(background(loop.run(), group_of(name)))
+        return checks
+
+    return create_app("Audience Manager projection", "1", open_resources, registry)

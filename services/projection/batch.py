@@ -1,0 +1,86 @@
+"""From records of Kafka to profiles, and to what cannot be one. Pure; refuses nothing, since nothing may stop it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import msgspec
+
+from audience.adapters.kafka.consumer import Record
+from audience.ports.event_log import LogRecord
+from audience.profiles.model import Membership, Profile
+from audience.wire.topics import EVENTS_BAD, BadEventRecord, ProfileRecord, decode_profile, encode
+
+UNDECODABLE: Final = "undecodable_profile"
+UNSTORABLE: Final = "unstorable_profile"
+SOURCE: Final = "projection"
+
+
+class Item(NamedTuple):
+    """A profile, and the record that it came in."""
+
+    record: Record
+    profile: Profile
+
+
+@dataclass(slots=True)
+class Batch:
+    """The newest version of each profile, what could not be decoded and why, how many records were passed over."""
+
+    items: list[Item] = field(default_factory=list)
+    bad: list[tuple[Record, str]] = field(default_factory=list)
+    stale: int = 0
+    tombstones: int = 0
+
+
+def read_batch(records: Sequence[Record]) -> Batch:
+    """Decode the records. A tombstone says that the log forgets a profile; the stores forget by their own retention."""
+    batch = Batch()
+    newest: dict[tuple[str, str], Item] = {}
+    for record in records:
+        if record.value is None:
+            batch.tombstones += 1
+            continue
+        try:
+            item = Item(record, _profile(decode_profile(record.value)))
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            batch.bad.append((record, f"{type(error).__name__}: {error}"))
+            continue
+        key = (item.profile.workspace, item.profile.profile_id)
+        known = newest.get(key)
+        if known is not None:
+            batch.stale += 1
+        if known is None or known.profile.version < item.profile.version:
+            newest[key] = item
+    batch.items = list(newest.values())
+    return batch
+
+
+def _profile(record: ProfileRecord) -> Profile:
+    return Profile(
+        workspace=record.workspace,
+        profile_id=record.profile_id,
+        version=record.version,
+        created_ms=record.created_ms,
+        updated_ms=record.updated_ms,
+        traits=record.traits,
+        computed=record.computed,
+        segments=tuple([Membership(each.segment, each.since_ms) for each in record.segments]),
+    )
+
+
+def bad_record(record: Record, code: str, message: str, now_ms: int) -> LogRecord:
+    """What `events.bad` keeps of a record that no store will hold: its bytes, and why."""
+    key = (record.key or b"").decode(errors="replace")
+    workspace, _, profile_id = key.partition(":")
+    value = BadEventRecord(
+        workspace=workspace,
+        source=SOURCE,
+        code=code,
+        path="",
+        message=f"{record.topic}/{record.partition} at {record.offset}: {message}",
+        received_ms=now_ms,
+        original=record.value or b"",
+        profile_id=profile_id or None,
+    )
+    return LogRecord(EVENTS_BAD, key, encode(value))

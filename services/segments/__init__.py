@@ -1,0 +1,1 @@
+"""segment-api: segments, memberships and profiles for client applications (docs/api.md)."""

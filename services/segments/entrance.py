@@ -1,0 +1,184 @@
+"""What every request passes before FastAPI: credentials, the path as it was sent, counting; and the hottest reads.
+
+Plain ASGI, because a profile and its memberships are asked for thousands of times a second, and FastAPI's routing,
+injection and encoding take longer than all of their work (docs/api.md has the figures). Every path is closed without a
+token but those of `OPEN`, so that a route added later is closed as well. Refuses wrong credentials before it looks at
+anything else of a request.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope, Send
+
+from audience.ports.stores import StoreUnavailable
+from audience.profiles.model import Membership, Profile
+from services._kit.errors import ApiError, error_response, internal_error, unavailable
+from services._kit.request_id import request_id_from
+from services.segments.answers import memberships_json, profile_json
+from services.segments.catalog_copy import CatalogCopy
+from services.segments.metrics import SegmentsMetrics
+from services.segments.paths import as_sent, decode_once
+from services.segments.together import Together
+from services.segments.tokens import Tokens
+
+OPEN: Final = frozenset(("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"))
+PROFILE: Final = "/v1/profiles/{profile_id}"
+MEMBERSHIPS: Final = "/v1/profiles/{profile_id}/segments"
+_BEFORE: Final = "/v1/profiles/"
+_UNMATCHED: Final = "unmatched"
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Desk:
+    """What the entrance works with; there is none before the resources are open."""
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        memberships: Together[tuple[Membership, ...]],
+        profiles: Together[Profile],
+        catalog: CatalogCopy,
+        metrics: SegmentsMetrics,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.tokens = tokens
+        self.metrics = metrics
+        self._memberships = memberships
+        self._profiles = profiles
+        self._catalog = catalog
+        self._now_ms = now_ms
+
+    async def memberships(self, workspace: str, profile_id: str) -> bytes:
+        """The body of the hottest read; an unknown profile has none. Raises StoreUnavailable."""
+        shown = self._catalog.evaluated(workspace)
+        found = await self._memberships.read(workspace, profile_id)
+        return memberships_json(profile_id, found or (), shown, self._now_ms())
+
+    async def profile(self, workspace: str, profile_id: str) -> bytes:
+        """The body of a profile. Raises ApiError 404, StoreUnavailable."""
+        shown = self._catalog.evaluated(workspace)
+        found = await self._profiles.read(workspace, profile_id)
+        if found is None:
+            raise no_profile(profile_id)
+        return profile_json(found, shown)
+
+
+def no_profile(profile_id: str) -> ApiError:
+    """404."""
+    return ApiError(404, "profile_not_found", f"there is no profile {profile_id!r}")
+
+
+class Entrance:
+    """The whole service as ASGI: around `api`, which keeps the `Desk` in ``state.desk``.
+
+    Around it, and not among its middleware, since FastAPI's own frame takes a tenth of the hottest read.
+    """
+
+    def __init__(self, api: FastAPI) -> None:
+        self.api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN:
+            await self.api(scope, receive, send)
+            return
+        started_s = time.perf_counter()
+        desk: Desk = self.api.state.desk
+        authorization, client_id = _headers(scope)
+        path = as_sent(scope)
+        hot = _hot(path) if scope["method"] == "GET" else None
+        route, status = hot[0] if hot else _UNMATCHED, 500
+        try:
+            workspace = desk.tokens.remembered(authorization) or await desk.tokens.workspace_of(authorization)
+            body = await _answer(desk, workspace, *hot) if hot else None
+        except Exception as error:  # noqa: BLE001  answered, and logged with its traceback where it is a fault of ours
+            status = await _refuse(error, scope, receive, send, request_id_from(client_id))
+        else:
+            if body is not None:
+                status = 200
+                await _send_json(send, body, request_id_from(client_id))
+            else:
+                # In place, so that those around us see what FastAPI adds.
+                scope["path"], scope["workspace"] = path, workspace
+                status, route = await self._pass_on(scope, receive, send)
+        finally:
+            desk.metrics.answered(route, status, time.perf_counter() - started_s)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> tuple[int, str]:
+        """Let the application answer; gives the status and the route's template."""
+        status = 500
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        await self.api(scope, receive, watch)
+        return status, getattr(scope.get("route"), "path", _UNMATCHED)
+
+
+def _headers(scope: Scope) -> tuple[bytes | None, bytes | None]:
+    """The headers ``Authorization`` and ``Request-Id``."""
+    authorization = client_id = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            authorization = value
+        elif name == b"request-id":
+            client_id = value
+    return authorization, client_id
+
+
+def _hot(path: str) -> tuple[str, str] | None:
+    """The route of one of the hottest reads and its profile id, encoded still; None for all other paths."""
+    if not path.startswith(_BEFORE):
+        return None
+    profile_id, slash, rest = path[len(_BEFORE) :].partition("/")
+    if not profile_id:
+        return None
+    if not slash:
+        return PROFILE, profile_id
+    return (MEMBERSHIPS, profile_id) if rest == "segments" else None
+
+
+def _answer(desk: Desk, workspace: str, route: str, profile_id: str) -> Awaitable[bytes]:
+    try:
+        decoded = decode_once(profile_id)
+    except UnicodeDecodeError as error:
+        raise ApiError(422, "invalid_request", "the profile id in the path is not UTF-8") from error
+    return (desk.memberships if route is MEMBERSHIPS else desk.profile)(workspace, decoded)
+
+
+async def _refuse(error: Exception, scope: Scope, receive: Receive, send: Send, request_id: str) -> int:
+    """Answer with the error in the contract's shape; gives the status."""
+    match error:
+        case ApiError():
+            refusal = error
+        case StoreUnavailable():
+            refusal = unavailable("a store")
+        case _:
+            log.error("a request failed", request_id=request_id, exc_info=error)
+            refusal = internal_error()
+    response = error_response(refusal, request_id)
+    response.headers["Request-Id"] = request_id
+    await response(scope, receive, send)
+    return refusal.status
+
+
+async def _send_json(send: Send, body: bytes, request_id: str) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(body)),
+                (b"request-id", request_id.encode()),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

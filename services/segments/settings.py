@@ -1,0 +1,26 @@
+"""What segment-api is told when it starts."""
+
+from pydantic import Field
+
+from services._kit.profile_store import ProfileStoreSettings
+
+
+class SegmentsSettings(ProfileStoreSettings):
+    """Read from variables with the prefix ``AUDIENCE_``."""
+
+    port: int = 8082
+
+    token_cache_s: float = Field(default=5.0, gt=0, le=60)
+    """How long a token is trusted without a look into the database; a revoked one works for as long."""
+
+    token_stale_s: float = Field(default=300.0, ge=0, le=3_600)
+    """How long a known token goes on working while the database is away, so that reads outlive it."""
+
+    read_timeout_s: float = Field(default=1.0, gt=0, le=10)
+    """How long a read of the profile store may take; past it the answer is 503."""
+
+    explain_timeout_s: float = Field(default=5.0, gt=0, le=60)
+    """How long the streaming job may take to explain a membership; past it the answer is 503."""
+
+    history_timeout_s: float = Field(default=5.0, gt=0, le=60)
+    """How long the search for contributing events may take; past it an explanation has none."""

@@ -1,0 +1,1 @@
+"""The rule language by example: cases as data, and what reads them."""

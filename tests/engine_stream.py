@@ -1,0 +1,130 @@
+"""The engine driven as the streaming job drives it, for tests: events in order of arrival, timers, state as bytes."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import re2
+
+from audience.engine.evaluate import on_event, on_list, on_time
+from audience.engine.explain import explain
+from audience.engine.program import Program
+from audience.engine.state import ProfileState
+from audience.rules import Regex, parse_computed_trait, parse_rule
+from audience.wire.state import decode_state, encode_state, new_state
+from tests.oracle.world import Event, JsonObject, World
+
+SUBJECT: Final = "subject"
+"""The key of the rule under test."""
+
+
+def REGEX(pattern: str) -> Regex:  # noqa: N802  it stands for a constant of the tests
+    try:
+        return re2.compile(pattern)
+    except re2.error as error:
+        raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event of the oracle's world as the engine reads it."""
+
+    workspace: str
+    profile_id: str
+    source: str
+    message_id: str
+    type: str
+    name: str
+    time_ms: int
+    received_ms: int
+    properties: JsonObject
+    context: JsonObject
+    traits: JsonObject
+
+    @classmethod
+    def of(cls, event: Event) -> "Arrival":
+        return cls(
+            "demo", event.profile_id, event.source, event.message_id, event.type, event.name,
+            event.time_ms, event.received_ms, event.properties, event.context, event.traits,
+        )  # fmt: skip
+
+
+def program_of(rule: JsonObject, world: World, paused: frozenset[str] = frozenset()) -> Program:
+    """The rule under test among the segments and computed traits of its world."""
+    program = Program(REGEX)
+    revision = 0
+    for definition in world.computed_traits.values():
+        revision += 1
+        program.put_computed_trait(parse_computed_trait(definition, regex=REGEX), revision)
+    for key, other in world.segments.items():
+        revision += 1
+        frozen = key in paused
+        other_rule = {"event": "*"} if isinstance(other, bool) else other
+        program.put(key, parse_rule(other_rule, regex=REGEX), version=1, revision=revision, paused=frozen)
+    program.put(SUBJECT, parse_rule(rule, regex=REGEX), version=1, revision=revision + 1)
+    return program
+
+
+class Stream:
+    """One profile in a stream."""
+
+    def __init__(self, program: Program, profile_id: str, arrivals: list[Arrival]) -> None:
+        self.program = program
+        self.profile_id = profile_id
+        self._now_ms = 0
+        self._data: bytes = encode_state(new_state(profile_id))
+        self._waiting = sorted(arrivals, key=lambda event: event.received_ms)
+
+    @classmethod
+    def of_world(cls, rule: JsonObject, world: World, paused: set[str] | frozenset[str] = frozenset()) -> "Stream":
+        stream = cls(
+            program_of(rule, world, frozenset(paused)),
+            world.profile_id,
+            [Arrival.of(event) for event in world.events if event.profile_id == world.profile_id],
+        )
+        state = stream.state
+        for name in world.lists:
+            on_list(stream.program, state, name, member=True, now_ms=0)
+        state.enter(*(key for key in paused if world.segments[key] is True))
+        stream.keep(state)
+        return stream
+
+    @property
+    def state(self) -> ProfileState:
+        return decode_state(self._data)
+
+    def keep(self, state: ProfileState) -> None:
+        self._data = encode_state(state)
+
+    def to(self, now_ms: int) -> None:
+        """Everything that arrives and falls due up to an instant, each in its time."""
+        while self._waiting and self._waiting[0].received_ms <= now_ms:
+            event = self._waiting.pop(0)
+            self.timers(event.received_ms)
+            state = self.state
+            on_event(self.program, state, event, event.received_ms)
+            self.keep(state)
+        self.timers(now_ms)
+        self._now_ms = now_ms
+
+    def timers(self, now_ms: int) -> None:
+        """Fire every timer up to an instant at its own instant, then look at the instant itself."""
+        while (due_ms := self.state.due_ms) is not None and due_ms <= now_ms:
+            state = self.state
+            on_time(self.program, state, due_ms)
+            self.keep(state)
+            after_ms = self.state.due_ms
+            assert after_ms is None or after_ms > due_ms, "a timer that does not move on"
+
+    @property
+    def member(self) -> bool:
+        return SUBJECT in self.state.segments
+
+    @property
+    def value(self) -> Any:
+        """What explain says that the rule's root measured."""
+        return self.explanation["tree"].get("value")
+
+    @property
+    def explanation(self) -> dict[str, Any]:
+        state = self.state
+        return explain(self.program, state, SUBJECT, self._now_ms, lambda each: decode_state(encode_state(each)))

@@ -1,0 +1,108 @@
+"""The outside of ingest-api in memory: a log that remembers or refuses, a catalog that answers or is away."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from audience.ports.catalog import Source
+from audience.ports.event_log import EventLogUnavailable, LogRecord
+from audience.ports.stores import StoreUnavailable
+from audience.wire.topics import EVENTS, EVENTS_BAD, BadEventRecord, EventRecord, decode_bad_event, decode_event
+from services.ingest.app import Ports, ingest_app
+from services.ingest.limits import Limits
+from services.ingest.routes import EventRoutes
+from services.ingest.settings import IngestSettings
+
+KEY: Final = "demo-write-key"
+SHOP: Final = Source("demo", "shop", "The shop", KEY)
+OTHER: Final = Source("acme", "app", "The app", "other-key")
+
+
+@dataclass(slots=True)
+class MemoryEventLog:
+    """An `audience.ports.event_log.EventLog` that keeps records in lists, and refuses while `away`."""
+
+    topics: dict[str, list[LogRecord]] = field(default_factory=dict)
+    away: bool = False
+    appends: int = 0
+
+    async def append(self, records: Sequence[LogRecord]) -> None:
+        await self.check()
+        self.appends += 1
+        for record in records:
+            self.topics.setdefault(record.topic, []).append(record)
+
+    async def check(self) -> None:
+        if self.away:
+            raise EventLogUnavailable("the log is away")
+
+    @property
+    def events(self) -> list[EventRecord]:
+        return [decode_event(record.value or b"") for record in self.topics.get(EVENTS, ())]
+
+    @property
+    def bad(self) -> list[BadEventRecord]:
+        return [decode_bad_event(record.value or b"") for record in self.topics.get(EVENTS_BAD, ())]
+
+
+@dataclass(slots=True)
+class MemoryCatalog:
+    """An `audience.ports.catalog.SourceCatalog`; `fault` is raised where it is set."""
+
+    found: list[Source] = field(default_factory=lambda: [SHOP, OTHER])
+    fault: Exception | None = None
+    reads: int = 0
+
+    async def sources(self) -> Sequence[Source]:
+        self.reads += 1
+        if self.fault is not None:
+            raise self.fault
+        return list(self.found)
+
+    def be_away(self) -> None:
+        self.fault = StoreUnavailable("PostgreSQL is away")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """ingest-api over the two, and a client for it."""
+
+    app: EventRoutes
+    http: httpx.AsyncClient
+    log: MemoryEventLog
+    catalog: MemoryCatalog
+    registry: CollectorRegistry
+
+    async def post(self, path: str, body: Any = None, key: str | None = KEY, **more: Any) -> httpx.Response:
+        """POST a JSON value, or bytes as they are, with Basic credentials unless `key` is None."""
+        auth = None if key is None else httpx.BasicAuth(key, "")
+        content = {"content": body} if isinstance(body, bytes) else {"json": body}
+        return await self.http.post(path, auth=auth, **content, **more)  # type: ignore[arg-type]
+
+    def metric(self, name: str, labels: Mapping[str, str] | None = None) -> float | None:
+        return self.registry.get_sample_value(name, dict(labels or {}))
+
+
+@asynccontextmanager
+async def running(
+    *, catalog: MemoryCatalog | None = None, limits: Limits | None = None, **settings: Any
+) -> AsyncIterator[Service]:
+    """The whole service, started and stopped, without a network."""
+    log, catalog, registry = MemoryEventLog(), catalog or MemoryCatalog(), CollectorRegistry()
+
+    async def open_ports(_: AsyncExitStack) -> Ports:
+        return Ports(log, catalog)
+
+    given = IngestSettings(postgres_dsn=SecretStr("unused"), **settings)
+    app = ingest_app(given, registry, open_ports, limits)
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.api.router.lifespan_context(app.api),
+        httpx.AsyncClient(transport=transport, base_url="http://ingest.test:8081") as http,
+    ):
+        yield Service(app, http, log, catalog, registry)

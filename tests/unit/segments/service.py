@@ -1,0 +1,90 @@
+"""segment-api over parts in memory."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from audience.events.model import Event
+from audience.ports.event_log import EventLogUnavailable
+from audience.ports.questions import NotEvaluated
+from services._kit.demo import token_sha256
+from services.segments.app import Ports, segments_app
+from services.segments.settings import SegmentsSettings
+from tests.integration.contracts.memory import (
+    MemoryEventLog,
+    MemoryMembershipIndex,
+    MemoryProfileStore,
+    MemorySegmentCatalog,
+    MemoryTokenCatalog,
+    explanation,
+)
+
+TOKEN = "a-token"
+OTHER_TOKEN = "another-token"
+
+
+class Explainer:
+    """Answers at once, or as it is told."""
+
+    def __init__(self) -> None:
+        self.faults: list[Exception] = []
+        self.asked = 0
+        self.version = 1
+        self.tree: Mapping[str, Any] = {"path": "", "truth": True, "value": 2}
+
+    async def explain(self, workspace: str, profile_id: str, segment: str) -> Mapping[str, Any]:
+        assert workspace == "w"
+        self.asked += 1
+        if self.faults:
+            raise self.faults.pop(0)
+        return explanation(profile_id, segment, self.version, self.tree)
+
+
+class History:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.away = False
+
+    async def events_of(self, workspace: str, profile_id: str) -> Iterable[Event]:
+        if self.away:
+            raise EventLogUnavailable("too slow")
+        return [each for each in self.events if (each.workspace, each.profile_id) == (workspace, profile_id)]
+
+
+class Outside:
+    """All that the service opens."""
+
+    def __init__(self) -> None:
+        self.catalog = MemorySegmentCatalog()
+        self.tokens = MemoryTokenCatalog({token_sha256(TOKEN): "w", token_sha256(OTHER_TOKEN): "other"})
+        self.profiles, self.index, self.log = MemoryProfileStore(), MemoryMembershipIndex(), MemoryEventLog()
+        self.history, self.explainer = History(), Explainer()
+
+    async def open(self, _: AsyncExitStack) -> Ports:
+        return Ports(self.catalog, self.tokens, self.profiles, self.index, self.log, self.history, self.explainer)
+
+
+def settings(**changes: Any) -> SegmentsSettings:
+    return SegmentsSettings(postgres_dsn=SecretStr("postgresql://x"), **changes)
+
+
+@asynccontextmanager
+async def running(outside: Outside, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the running service, with the token of workspace `w`."""
+    service = segments_app(settings(**changes), CollectorRegistry(), outside.open)
+    async with (
+        service.api.router.lifespan_context(service.api),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(service, raise_app_exceptions=False),
+            base_url="http://test",
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        ) as client,
+    ):
+        yield client
+
+
+__all__ = ["TOKEN", "Explainer", "NotEvaluated", "Outside", "running", "settings"]
