@@ -48,9 +48,7 @@ def _instants(rule: dict[str, Any], world: World, until_ms: int) -> list[int]:
 
 def _chunk(first: int) -> list[str]:
     return [
-        f"pair {number}: {mismatch}"
-        for number in range(first, first + CHUNK)
-        for mismatch in mismatches(pair(number))
+        f"pair {number}: {mismatch}" for number in range(first, first + CHUNK) for mismatch in mismatches(pair(number))
     ]
 
 

@@ -28,7 +28,7 @@ class ProfileStore(Protocol):
         """The profiles that are known, by id; an unknown one is left out. Raises StoreUnavailable."""
 
     async def memberships(self, workspace: str, profile_ids: Sequence[str]) -> Mapping[str, tuple[Membership, ...]]:
-        """The memberships alone, without traits: the hottest read. An unknown id is left out. Raises StoreUnavailable."""
+        """The memberships alone: the hottest read. An unknown id is left out. Raises StoreUnavailable."""
 
     async def put_many(self, profiles: Sequence[Profile]) -> int:
         """Keep each profile whose version is greater than the stored one; gives how many profiles were written.

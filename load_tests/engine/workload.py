@@ -1,7 +1,7 @@
 """A seeded workload for the engine: rules in performance's mix, and 400-byte JSON events of profiles by Zipf.
 
-Leaves are 40% trait, 30% count or sum in windows, 15% sequence and 15% absence, under `all`, `any` and `not` nested up to
-4 deep. There are as many event names as make an event touch 5% of the rules.
+Leaves are 40% trait, 30% count or sum in windows, 15% sequence and 15% absence, under `all`, `any` and `not` nested
+up to 4 deep. There are as many event names as make an event touch 5% of the rules.
 """
 
 import json

@@ -97,7 +97,7 @@ async def test_a_profile_is_readable_moments_later(
     delays = []
     for version in range(2, 22):
         await log.append([record(person, version, *([segment] if version % 2 else []))])
-        delays.append(await until(lambda: reader.segments(person), [segment] if version % 2 else []))  # noqa: B023
+        delays.append(await until(lambda: reader.segments(person), [segment] if version % 2 else []))
     assert sorted(delays)[10] < 0.2
     await until(lambda: reader.size(segment), 1)
 

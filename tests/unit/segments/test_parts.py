@@ -182,9 +182,7 @@ async def test_a_fault_fails_only_its_own_call(reader: Reader, store: SlowStore)
     assert await reader.read("w", "u1")
 
 
-async def test_the_queue_has_an_end(
-    reader: Reader, store: SlowStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_queue_has_an_end(reader: Reader, store: SlowStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(together_module, "MOST_WAITING", 100)
     answers = await asyncio.gather(*(reader.read("w", f"u{n}") for n in range(1_000)), return_exceptions=True)
     assert sum(isinstance(each, StoreUnavailable) for each in answers) == 900

@@ -173,18 +173,17 @@ async def test_a_store_that_hangs_is_given_up_in_time(outside: Outside, monkeypa
             error(answer, 503, "unavailable")
 
 
-async def test_a_fault_of_ours_is_500_and_says_nothing(
-    api: httpx.AsyncClient, outside: Outside, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_fault_of_ours_is_500_and_says_nothing(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: Any) -> Any:
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(outside.profiles, "memberships", fail)
     monkeypatch.setattr(outside.profiles, "get_many", fail)
-    for path in ("/v1/profiles/a/segments", "/v1/profiles/a"):
-        answer = await api.get(path)
-        assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
-        assert "secret" not in answer.text
+    async with running(outside) as api:
+        for path in ("/v1/profiles/a/segments", "/v1/profiles/a"):
+            answer = await api.get(path)
+            assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+            assert "secret" not in answer.text
 
 
 async def test_production_refuses_the_demo_token(outside: Outside) -> None:
