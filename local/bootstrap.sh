@@ -42,7 +42,8 @@ PY
 }
 
 find_python() {
-    for candidate in ${PYTHON:-} python3.11 python3.12 python3 /usr/bin/python3.11 /usr/bin/python3.12; do
+    # The system's first: one built on the machine is often without the optimisations of the distribution's.
+    for candidate in ${PYTHON:-} /usr/bin/python3.11 /usr/bin/python3.12 python3.11 python3.12 python3; do
         if command -v "$candidate" >/dev/null 2>&1 && python=$(probe_python "$candidate"); then
             return 0
         fi
