@@ -70,6 +70,9 @@ logger.checkpoints.level = WARN
 # The connector's Kafka client tells its whole configuration at each start.
 logger.kafka.name = org.apache.flink.kafka.shaded
 logger.kafka.level = WARN
+# Its committer registers one metric for each table of the sink, under one name.
+logger.metrics.name = org.apache.flink.metrics.MetricGroup
+logger.metrics.level = ERROR
 """
 
 

@@ -64,7 +64,7 @@ def run(settings: LocalSettings, layout: Layout, console: Console) -> None:
         raise SampleFailed(
             f"the sample stopped: {error}. `make up` goes on where it was; see `make status`."
         ) from error
-    _report(console, settled, sent, time.monotonic() - began)
+    _report(console, settled, sent, began)
     if not settled.equal:
         raise SampleFailed(
             f"a size is wrong. {_records(settled.behind)} not yet processed; `make status` shows what does not run."
@@ -133,7 +133,7 @@ def _records(behind: int | None) -> str:
     return "an unknown number of records" if behind is None else f"{behind:,} records"
 
 
-def _report(console: Console, settled: Settled, sent: Sent, took_s: float) -> None:
+def _report(console: Console, settled: Settled, sent: Sent, began_s: float) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, justify in (("segment", "left"), ("size", "right"), ("plain SQL", "right"), ("", "left")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]  # rich wants the literals
@@ -143,9 +143,10 @@ def _report(console: Console, settled: Settled, sent: Sent, took_s: float) -> No
         table.add_row(segment.name, f"{size:,}", f"{expected:,}", same)
     console.print()
     console.print(table)
-    if sent.events:
+    if sent.events and settled.right_at_s is not None:
+        took_s = settled.right_at_s - began_s
         console.print(
             f"\n{sent.events:,} events sent in {sent.took_s:.1f} s ({sent.events / sent.took_s:,.0f} events/s), "
-            f"all of them counted after {took_s:.1f} s ({sent.events / took_s:,.0f} events/s end to end).",
+            f"every size right after {took_s:.1f} s ({sent.events / took_s:,.0f} events/s end to end).",
             highlight=False,
         )

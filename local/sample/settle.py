@@ -1,4 +1,8 @@
-"""Waits until everything that was sent has counted: no consumer is behind, and each size is what it must be."""
+"""Waits until everything that was sent has counted: no consumer is behind, and each size is what it must be.
+
+A consumer that has read all it can tells so late: Flink's Kafka source commits its offsets between two polls, and an
+idle poll takes up to 10 s. So the sizes say when the work was done, and the offsets, later, that nothing is left.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,12 +18,15 @@ AT_MOST_S: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The last look: what the platform says, what it must be, how far consumers are behind (None: not known)."""
+    """The last look: what the platform says, what it must be, how far consumers are behind (None: not known).
+
+    `right_at_s` is the clock's time since which the sizes have been right at every look; None where they are wrong.
+    """
 
     sizes: Sizes
     expected: Sizes
     behind: int | None
-    took_s: float
+    right_at_s: float | None
 
     @property
     def equal(self) -> bool:
@@ -36,10 +43,16 @@ def settle(
 ) -> Settled:
     """Look until all sizes are equal and nobody is behind, or nothing moves any more, or time is up."""
     began = moved = clock()
+    right_at: float | None = None
     last: tuple[Sizes, int | None] | None = None
     while True:
-        look = (sizes(), behind())
-        state = Settled(look[0], expected(), look[1], clock() - began)
+        found, wanted = sizes(), expected()
+        if found != wanted:
+            right_at = None
+        elif right_at is None:
+            right_at = clock()
+        look = (found, behind())
+        state = Settled(found, wanted, look[1], right_at)
         if look != last:
             last, moved = look, clock()
             seen(*look)

@@ -130,12 +130,21 @@ class Platform:
 
 
 def test_it_waits_for_the_sizes_and_for_the_consumers() -> None:
-    settled = Platform(({"a": 0}, None), ({"a": 1}, 70), ({"a": 2}, 5), ({"a": 2}, None), ({"a": 2}, 0)).settle()
+    platform = Platform(({"a": 0}, None), ({"a": 1}, 70), ({"a": 2}, 5), ({"a": 2}, None), ({"a": 2}, 0))
+    settled = platform.settle()
     assert settled.equal
-    assert settled.took_s == pytest.approx(1.2)
+    assert settled.right_at_s == pytest.approx(0.6)
+    assert platform.now == pytest.approx(1.2)
+
+
+def test_sizes_that_were_right_for_a_moment_do_not_count() -> None:
+    settled = Platform(({"a": 2}, 9), ({"a": 3}, 5), ({"a": 2}, 1), ({"a": 2}, 0)).settle()
+    assert settled.right_at_s == pytest.approx(0.6)
 
 
 def test_a_size_that_stays_wrong_ends_the_wait() -> None:
-    settled = Platform(({"a": 1}, 5), ({"a": 3}, 0)).settle()
+    platform = Platform(({"a": 1}, 5), ({"a": 3}, 0))
+    settled = platform.settle()
     assert not settled.equal
-    assert STILL_FOR_S < settled.took_s < STILL_FOR_S + 2
+    assert settled.right_at_s is None
+    assert STILL_FOR_S < platform.now < STILL_FOR_S + 2
