@@ -1,6 +1,6 @@
 # Audience Manager: every command of the repository. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reset check test bench lock setup
+.PHONY: help up down status logs reset check test faults bench bench-latency lock setup
 SHELL := /bin/sh
 
 PYTHON_ENV := .venv/bin
@@ -11,7 +11,7 @@ PART ?=
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
-		printf '  make %-8s %s\n' "$$name" "$$what"; done
+		printf '  make %-14s %s\n' "$$name" "$$what"; done
 
 up: setup ## Set up, start the platform, send the sample history once, print the segments
 	@$(LOCAL) up
@@ -38,8 +38,13 @@ check: setup ## Format, lint, types, import rules, unit and conformance tests: u
 test: check ## check, then everything that needs the real parts, which it starts by itself: under 15 minutes
 	@$(PYTEST) tests/integration
 
-bench: setup ## Measure what performance promises; writes load_tests/reports
-	@$(PYTHON_ENV)/python -m load_tests
+faults: setup ## Kill parts under load and compare every result; slow
+	@$(PYTEST) tests/faults
+
+bench: bench-latency ## Everything below that measures
+
+bench-latency: setup ## Event to membership, and due time to exit, on the platform of `make up`
+	@$(PYTHON_ENV)/python -m load_tests.latency --json load_tests/reports/latency.json
 
 lock: setup ## Write the lock files anew from pyproject.toml
 	@UV="$$(sh local/bootstrap.sh --print-uv)" sh locks/compile.sh

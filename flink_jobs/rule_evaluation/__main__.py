@@ -19,6 +19,7 @@ def main() -> None:
     env.set_parallelism(settings.parallelism)
     env.set_max_parallelism(settings.max_parallelism)
     env.enable_checkpointing(settings.checkpoint_interval_ms)
+    env.set_buffer_timeout(settings.buffer_timeout_ms)
     build(env, settings, read_compacted(settings.kafka_bootstrap_servers, topics.SEGMENTS))
     env.execute(JOB_NAME)
 

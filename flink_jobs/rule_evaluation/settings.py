@@ -16,5 +16,8 @@ class JobSettings(BaseSettings):
     parallelism: int = 2
     max_parallelism: int = 128
     checkpoint_interval_ms: int = 1_000
+    buffer_timeout_ms: int = 10
+    """How long a record may wait for others before it goes from one operator to the next: Flink's 100 ms were most of
+    the time from an event to its membership."""
     cached_profiles: int = 50_000
     """How many profiles each operator keeps decoded; a profile outside is read from Flink's state again."""
