@@ -15,7 +15,8 @@ EVENT_NAMES: Final = tuple(f"Event {number:02}" for number in range(40))
 TRAITS: Final = tuple(f"trait_{number:02}" for number in range(20))
 CATEGORIES: Final = tuple(f"category-{number}" for number in range(10))
 PLANS: Final = ("free", "pro", "team", "enterprise")
-WINDOWS: Final = ("24h", "7d", "30d", "90d", "365d", None)
+WINDOWS: Final = (("24h", 5), ("7d", 15), ("30d", 35), ("90d", 20), ("365d", 10), (None, 15))
+"""Windows and how many in a hundred rules have each: most segments look back over a month or more."""
 IDENTIFY_SHARE: Final = 0.05
 VISIT_EVENTS: Final = 12
 """Events of a visit, on average."""
@@ -60,7 +61,7 @@ def _trait(chance: random.Random) -> dict[str, Any]:
 
 
 def _window(chance: random.Random) -> dict[str, Any]:
-    window = chance.choice(WINDOWS)
+    [window] = chance.choices([name for name, _ in WINDOWS], weights=[weight for _, weight in WINDOWS])
     return {} if window is None else {"within": window}
 
 
@@ -97,10 +98,13 @@ class Workload:
 
 
 def workload(count: int, profiles: int, days: float, seed: int) -> Workload:
-    """So many events of so many profiles (Zipf with exponent 1), in visits spread evenly over so many days."""
+    """So many events of so many profiles (Zipf with exponent 1), in visits spread evenly over so many days.
+
+    Every profile has its first event on the first day.
+    """
     chance = random.Random(seed)
     weights = list(accumulate(1 / rank for rank in range(1, profiles + 1)))
-    arrivals: list[tuple[int, int]] = []
+    arrivals = [(START_MS + chance.randrange(86_400_000), number) for number in range(profiles)]
     while len(arrivals) < count:
         [number] = chance.choices(range(profiles), cum_weights=weights)
         now_ms = START_MS + int(chance.random() * days * 86_400_000)
