@@ -1,0 +1,282 @@
+"""A trial of the running platform against the oracle: random rules, random people, and whatever is done to the parts.
+
+Rules and histories are those of tests.generate, with every event moved so that "now" is the moment it is sent; windows
+end, and timers fire, all the while. What the oracle is given is what the topic `events` holds: every accepted event, in
+order of arrival. So an event that was acknowledged and lost, or that counted twice, shows as a wrong membership.
+"""
+
+import asyncio
+import json
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from audience.adapters.kafka.producer import open_event_log
+from audience.adapters.kafka.reader import end_of, read_between
+from audience.adapters.postgres.pool import open_pool
+from audience.adapters.postgres.profile_store import PostgresProfileStore
+from audience.adapters.regex import compile_regex
+from audience.rules import RuleInvalid, parse_rule
+from audience.wire import topics
+from local import lag
+from tests.generate import Features, pair
+from tests.integration.local.running import LocalPlatform
+from tests.oracle import Event, World, candidate_times, member
+
+FEATURES: Final = Features(
+    lists=False, segments=False, computed=False, paused=False, ties=False, other_profiles=False
+)  # what there is no route for yet, and what needs a second source
+BATCH: Final = 50
+IN_EFFECT_S: Final = 4.0
+ACCEPTED_FOR_S: Final = 180.0
+"""For so long a batch is sent again; no part may be away for longer."""
+SETTLED_S: Final = 12.0
+"""Nobody is behind for so long: an idle source commits every 10 s."""
+MARGIN_MS: Final = 4_000
+"""Around the moment of comparing: whose membership may change then is not compared."""
+
+
+class Refused(Exception):
+    """ingest-api did not answer, or not with 200."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Segments by key; each may refer to those before it."""
+
+    by_key: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def random(cls, count: int, first_pair: int) -> "Rules":
+        found: dict[str, Mapping[str, Any]] = {}
+        number = first_pair
+        while len(found) < count:
+            rule = pair(number, FEATURES)["rule"]
+            number += 1
+            if len(found) % 10 == 9:  # one in ten asks for the one before it
+                rule = {"all": [{"any": [{"segment": f"trial-{len(found) - 1}"}, rule]}]}
+            try:
+                parse_rule(rule, regex=compile_regex)
+            except RuleInvalid:
+                continue
+            found[f"trial-{len(found)}"] = rule
+        return cls(found)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the comparison found."""
+
+    compared: int = 0
+    members: int = 0
+    left_out: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        what = f"{self.compared} memberships compared, of which {self.members} hold"
+        return f"{what}; {self.left_out} left out, {len(self.wrong)} wrong"
+
+
+class Trial:
+    """Drives one platform."""
+
+    def __init__(self, platform: LocalPlatform, rules: Rules) -> None:
+        self._platform = platform
+        self._rules = rules
+        self._start = end_of(platform.kafka_bootstrap, topics.EVENTS)
+        self.people: list[str] = []
+
+    async def save_rules(self) -> None:
+        """Save every rule as a live segment, and wait until all are in effect."""
+        async with self._segments_api() as api:
+            for key, rule in self._rules.by_key.items():
+                answer = await api.post("/v1/segments", json={"key": key, "rule": rule, "status": "live"})
+                assert answer.status_code == 201, answer.text
+        await asyncio.sleep(IN_EFFECT_S)
+
+    async def send(self, people: int, first_pair: int, events_per_s: float) -> int:
+        """Send the histories of so many people; every event until it is accepted. Gives how many were."""
+        streams = [list(_calls(f"person-{first_pair + number}", first_pair + number)) for number in range(people)]
+        self.people += [f"person-{first_pair + number}" for number in range(people)]
+        # A person's events stay in order; people are interleaved.
+        calls = [call for place in range(max(map(len, streams))) for stream in streams for call in stream[place:][:1]]
+        began = time.monotonic()
+        async with httpx.AsyncClient(
+            base_url=self._platform.ingest_url, auth=(self._platform.write_key, ""), timeout=20, trust_env=False
+        ) as ingest:
+            for start in range(0, len(calls), BATCH):
+                await asyncio.sleep(max(0.0, began + start / events_per_s - time.monotonic()))
+                now_ms = time.time_ns() // 1_000_000
+                await _until_accepted(ingest, [call(now_ms) for call in calls[start : start + BATCH]])
+        return len(calls)
+
+    async def send_again(self, times: int) -> int:
+        """Send every accepted event again, so many times, as it stands in the topic. Gives how many were."""
+        kept = list(self._accepted())
+        async with open_event_log(self._platform.kafka_bootstrap, "trial", timeout_s=30.0) as log:
+            for _ in range(times):
+                await log.append(kept)
+        return times * len(kept)
+
+    async def settle(self, within_s: float = 300) -> None:
+        """Wait until every consumer has read all there is, and for a while longer."""
+        until, quiet_since = time.monotonic() + within_s, None
+        while quiet_since is None or time.monotonic() - quiet_since < SETTLED_S:
+            assert time.monotonic() < until, f"consumers are behind: {lag.by_group(self._platform.settings)}"
+            quiet = await asyncio.to_thread(lag.total, self._platform.settings) == 0
+            quiet_since = (quiet_since or time.monotonic()) if quiet else None
+            await asyncio.sleep(1)
+
+    async def verdict(self) -> Verdict:
+        """Compare every membership of every person with the oracle's."""
+        worlds = self._worlds()
+        asked_ms = time.time_ns() // 1_000_000
+        found = await self._memberships()
+        answered_ms = time.time_ns() // 1_000_000
+        work = [
+            (self._rules.by_key, worlds[person], found[person], asked_ms, answered_ms)
+            for person in self.people
+            if person in worlds
+        ]
+        verdict = Verdict()
+        with ProcessPoolExecutor() as pool:
+            for one in pool.map(_judge, work, chunksize=8):
+                verdict.compared += one.compared
+                verdict.members += one.members
+                verdict.left_out += one.left_out
+                verdict.wrong += one.wrong
+        unknown = [person for person in self.people if person not in worlds and found[person]]
+        verdict.wrong += [f"{person} has memberships without an event" for person in unknown]
+        return verdict
+
+    def versions_that_went_back(self) -> list[str]:
+        """People whose stored version is not the greatest that was ever told of them."""
+        told: dict[str, int] = defaultdict(int)
+        bootstrap = self._platform.kafka_bootstrap
+        for record in read_between(bootstrap, topics.PROFILES, {}, end_of(bootstrap, topics.PROFILES)):
+            profile = topics.decode_profile(record.value or b"")
+            told[profile.profile_id] = max(told[profile.profile_id], profile.version)
+        stored = asyncio.run(self._versions())
+        return [person for person in self.people if person in told and stored.get(person) != told[person]]
+
+    async def _versions(self) -> Mapping[str, int]:
+        async with open_pool(self._platform.postgres_dsn) as pool:
+            found = await PostgresProfileStore(pool).get_many("demo", self.people)
+        return {profile_id: profile.version for profile_id, profile in found.items()}
+
+    def _accepted(self) -> Iterator[Any]:
+        bootstrap = self._platform.kafka_bootstrap
+        return read_between(bootstrap, topics.EVENTS, self._start, end_of(bootstrap, topics.EVENTS))
+
+    def _worlds(self) -> Mapping[str, World]:
+        events: dict[str, list[Event]] = defaultdict(list)
+        for record in self._accepted():
+            accepted = topics.decode_event(record.value or b"")
+            events[accepted.profile_id].append(
+                Event(
+                    time_ms=accepted.time_ms, received_ms=accepted.received_ms, message_id=accepted.message_id,
+                    type=accepted.type, name=accepted.name, source=accepted.source, user_id=accepted.profile_id,
+                    properties=accepted.properties, context=accepted.context, traits=accepted.traits,
+                )
+            )  # fmt: skip
+        segments = dict(self._rules.by_key)
+        return {person: World(person, tuple(each), segments) for person, each in events.items()}
+
+    async def _memberships(self) -> Mapping[str, frozenset[str]]:
+        async with self._segments_api() as api:
+            limit = asyncio.Semaphore(8)
+
+            async def of(person: str) -> frozenset[str]:
+                async with limit:
+                    answer = await api.get(f"/v1/profiles/{quote(person)}/segments")
+                assert answer.status_code == 200, answer.text
+                return frozenset(each["key"] for each in answer.json()["segments"])
+
+            return dict(zip(self.people, await asyncio.gather(*map(of, self.people)), strict=True))
+
+    def _segments_api(self) -> httpx.AsyncClient:
+        headers = {"Authorization": f"Bearer {self._platform.api_token}"}
+        return httpx.AsyncClient(base_url=self._platform.segments_url, headers=headers, timeout=20, trust_env=False)
+
+
+Call = Callable[[int], dict[str, Any]]
+"""An SDK's call, for the instant at which it is sent."""
+
+
+def _calls(person: str, number: int) -> Iterator[Call]:
+    generated = pair(number, FEATURES)
+    for event in generated["events"]:
+        yield _call(person, event, generated["now_ms"])
+
+
+def _call(person: str, event: Mapping[str, Any], generated_now_ms: int) -> Call:
+    """The generated event as a call; its distance from "now" is kept."""
+    kind = event.get("type", "track")
+    body: dict[str, Any] = {
+        "type": kind,
+        "userId": person,
+        "messageId": f"{person}:{event['message_id']}",
+        "context": event.get("context", {}),
+    }
+    if kind == "identify":
+        body["traits"] = event.get("traits", {})
+    else:
+        body["event" if kind == "track" else "name"] = event.get("name", "")
+        body["properties"] = event.get("properties", {})
+
+    def at(now_ms: int) -> dict[str, Any]:
+        moment = datetime.fromtimestamp((now_ms - generated_now_ms + event["time_ms"]) / 1000, UTC)
+        return {**body, "timestamp": moment.isoformat(timespec="milliseconds")}
+
+    return at
+
+
+async def _until_accepted(ingest: httpx.AsyncClient, calls: Sequence[dict[str, Any]]) -> None:
+    """As the SDKs do it: the same batch again, with the same ids, until it is answered with 200."""
+    body = json.dumps({"batch": calls})
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type((httpx.TransportError, Refused)),
+        wait=wait_random_exponential(max=2),
+        stop=stop_after_delay(ACCEPTED_FOR_S),
+        reraise=True,
+    ):
+        with attempt:
+            answer = await ingest.post("/v1/batch", content=body, headers={"Content-Type": "application/json"})
+            if answer.status_code >= 500 or answer.status_code == 429:
+                raise Refused(answer.text)
+            assert answer.status_code == 200, answer.text
+
+
+def _judge(
+    work: tuple[Mapping[str, Mapping[str, Any]], World, frozenset[str], int, int],
+) -> Verdict:
+    """One person: each membership at the moment it was asked for."""
+    rules, world, found, asked_ms, answered_ms = work
+    verdict = Verdict()
+    for key, rule in rules.items():
+        wanted = member(rule, world, asked_ms)
+        verdict.members += wanted
+        if wanted == (key in found):
+            verdict.compared += 1
+        elif candidate_times(rule, world, asked_ms - MARGIN_MS, answered_ms + MARGIN_MS):
+            verdict.left_out += 1
+        else:
+            verdict.compared += 1
+            verdict.wrong.append(f"{world.profile_id} in {key}: the oracle says {wanted}")
+    return verdict
+
+
+async def while_sending(sending: Awaitable[int], harm: Callable[[], None]) -> int:
+    """Do harm in a thread of its own while events are sent; gives how many were accepted."""
+    doing = asyncio.create_task(asyncio.to_thread(harm))
+    sent = await sending
+    await doing
+    return sent
