@@ -1,5 +1,6 @@
 """The rule language: tree, parse, validate, describe. Pure. The contract is docs/rules.md."""
 
+from audience.rules.describe import describe
 from audience.rules.errors import RuleError, RuleInvalid
 from audience.rules.parse import parse_computed_trait, parse_rule
 from audience.rules.reading import Limits, Regex, RegexCompiler
@@ -12,6 +13,7 @@ __all__ = [
     "RegexCompiler",
     "RuleError",
     "RuleInvalid",
+    "describe",
     "parse_computed_trait",
     "parse_rule",
 ]
