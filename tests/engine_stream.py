@@ -1,6 +1,9 @@
 """The engine driven as the streaming job drives it, for tests: events in order of arrival, timers, state as bytes."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
 from typing import Any, Final
 
 import re2
@@ -10,6 +13,7 @@ from audience.engine.explain import explain
 from audience.engine.program import Program
 from audience.engine.state import ProfileState
 from audience.rules import Regex, parse_computed_trait, parse_rule
+from audience.rules.tree import ComputedTrait, Node
 from audience.wire.state import decode_state, encode_state, new_state
 from tests.oracle.world import Event, JsonObject, World
 
@@ -48,27 +52,41 @@ class Arrival:
         )  # fmt: skip
 
 
-def program_of(rule: JsonObject, world: World, paused: frozenset[str] = frozenset()) -> Program:
-    """The rule under test among the segments and computed traits of its world."""
+def program_of(
+    rule: JsonObject, world: World, paused: frozenset[str] = frozenset(), *, backwards: bool = False
+) -> Program:
+    """The rule under test among the segments and computed traits of its world.
+
+    `backwards`: read in the opposite order, as a job may after a restart. The definitions are the same.
+    """
+    puts: list[Callable[[Program, int], None]] = [
+        partial(_put_computed, trait=parse_computed_trait(definition, regex=REGEX))
+        for definition in world.computed_traits.values()
+    ]
+    segments = {key: {"event": "*"} if isinstance(other, bool) else other for key, other in world.segments.items()}
+    for key, other_rule in {**segments, SUBJECT: rule}.items():
+        puts.append(partial(_put, key=key, rule=parse_rule(other_rule, regex=REGEX), paused=key in paused))
     program = Program(REGEX)
-    revision = 0
-    for definition in world.computed_traits.values():
-        revision += 1
-        program.put_computed_trait(parse_computed_trait(definition, regex=REGEX), revision)
-    for key, other in world.segments.items():
-        revision += 1
-        frozen = key in paused
-        other_rule = {"event": "*"} if isinstance(other, bool) else other
-        program.put(key, parse_rule(other_rule, regex=REGEX), version=1, revision=revision, paused=frozen)
-    program.put(SUBJECT, parse_rule(rule, regex=REGEX), version=1, revision=revision + 1)
+    numbered = list(enumerate(puts, 1))
+    for revision, put in reversed(numbered) if backwards else numbered:
+        put(program, revision)
     return program
 
 
-class Stream:
-    """One profile in a stream."""
+def _put_computed(program: Program, revision: int, *, trait: ComputedTrait) -> None:
+    program.put_computed_trait(trait, revision)
 
-    def __init__(self, program: Program, profile_id: str, arrivals: list[Arrival]) -> None:
-        self.program = program
+
+def _put(program: Program, revision: int, *, key: str, rule: Node, paused: bool) -> None:
+    program.put(key, rule, version=1, revision=revision, paused=paused)
+
+
+class Stream:
+    """One profile in a stream. Its job restarts with each event: the next program has read the rules the other way."""
+
+    def __init__(self, programs: Sequence[Program], profile_id: str, arrivals: list[Arrival]) -> None:
+        self._programs = cycle(programs)
+        self.program = next(self._programs)
         self.profile_id = profile_id
         self._now_ms = 0
         self._data: bytes = encode_state(new_state(profile_id))
@@ -77,7 +95,7 @@ class Stream:
     @classmethod
     def of_world(cls, rule: JsonObject, world: World, paused: set[str] | frozenset[str] = frozenset()) -> "Stream":
         stream = cls(
-            program_of(rule, world, frozenset(paused)),
+            [program_of(rule, world, frozenset(paused), backwards=backwards) for backwards in (False, True)],
             world.profile_id,
             [Arrival.of(event) for event in world.events if event.profile_id == world.profile_id],
         )
@@ -100,6 +118,7 @@ class Stream:
         while self._waiting and self._waiting[0].received_ms <= now_ms:
             event = self._waiting.pop(0)
             self.timers(event.received_ms)
+            self.program = next(self._programs)
             state = self.state
             on_event(self.program, state, event, event.received_ms)
             self.keep(state)

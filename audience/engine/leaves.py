@@ -297,9 +297,8 @@ class Trail:
     def arrange(self) -> None:
         """Put what an event needs in order, after a series, a leaf or a sequence came or went."""
         series = self.series.values()
-        self.paths = tuple(
-            dict.fromkeys(each.path for each in series if each.family == "numbers" and each.path is not None)
-        )
+        # In an order of their own: states hold numbers by it, and segments are read again in any order.
+        self.paths = tuple(sorted({each.path for each in series if each.family == "numbers" and each.path is not None}))
         self.ways = [".".join(path) for path in self.paths]
         for each in series:
             windows = [leaf.window for leaf in each.leaves if leaf.window is not None]
