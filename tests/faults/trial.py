@@ -102,6 +102,13 @@ class Trial:
                 assert answer.status_code == 201, answer.text
         await asyncio.sleep(IN_EFFECT_S)
 
+    async def remove_rules(self) -> None:
+        """Delete the segments, those that refer to others first."""
+        async with self._segments_api() as api:
+            for key in reversed(self._rules.by_key):
+                answer = await api.delete(f"/v1/segments/{key}")
+                assert answer.status_code == 204, answer.text
+
     async def send(self, people: int, first_pair: int, events_per_s: float) -> int:
         """Send the histories of so many people; every event until it is accepted. Gives how many were."""
         streams = [list(_calls(f"person-{first_pair + number}", first_pair + number)) for number in range(people)]
@@ -274,7 +281,7 @@ def _judge(
     return verdict
 
 
-async def while_sending(sending: Awaitable[int], harm: Callable[[], None]) -> int:
+async def while_sending(sending: Awaitable[int], harm: Callable[[], object]) -> int:
     """Do harm in a thread of its own while events are sent; gives how many were accepted."""
     doing = asyncio.create_task(asyncio.to_thread(harm))
     sent = await sending

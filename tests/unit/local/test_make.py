@@ -91,3 +91,11 @@ def test_every_setting_is_on_the_page() -> None:
     page = (ROOT / "docs/operations/local.md").read_text()
     short = page.replace("`…_", "`AUDIENCE_LOCAL_")
     assert [name for name in map(variable, LocalSettings.model_fields) if f"`{name}`" not in short] == []
+
+
+def test_the_checkout_holds_no_links() -> None:
+    """A link to this machine's environment, once committed, breaks every other checkout."""
+    listed = run("git", "ls-files", "--stage")
+    if listed.returncode != 0:
+        pytest.skip("this is no git checkout")
+    assert [line for line in listed.stdout.splitlines() if line.startswith("120000")] == []
