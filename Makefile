@@ -1,6 +1,6 @@
 # Audience Manager: every command of the repository. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reset check test faults bench bench-latency lock setup
+.PHONY: help up down status logs reset check test differential faults bench bench-latency lock setup
 SHELL := /bin/sh
 
 PYTHON_ENV := .venv/bin
@@ -8,6 +8,9 @@ LOCAL := $(PYTHON_ENV)/python -m local
 PYTEST := $(PYTHON_ENV)/python -m pytest
 # Any part of `make status`; `make logs` without it lists them.
 PART ?=
+# How many random pairs `make differential` compares, and the number of the first.
+COUNT ?= 1000000
+FIRST ?= 1
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
@@ -37,6 +40,9 @@ check: setup ## Format, lint, types, import rules, unit and conformance tests: u
 
 test: check ## check, then everything that needs the real parts, which it starts by itself: under 15 minutes
 	@$(PYTEST) tests/integration
+
+differential: setup ## The engine beside the oracle on random pairs: make differential COUNT=1000000 FIRST=1
+	@$(PYTHON_ENV)/python -m tests.differential --first $(FIRST) --count $(COUNT)
 
 faults: setup ## Kill parts under load and compare every result; slow
 	@$(PYTEST) tests/faults

@@ -1,14 +1,17 @@
 """The engine beside the oracle: one generated pair, compared after every event and at every instant that could matter.
 
-`python -m tests.differential --first 1 --count 1000000` is the long run; the tests run some thousands.
+`make differential COUNT=1000000` is the long run, `make test` compares 10,000. A pair has a number, which is its seed:
+`python -m tests.differential --first 4711 --count 1` tries one again. It refuses a count below 1.
 """
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from typing import Any
 
 from tests.engine_stream import Stream
@@ -16,6 +19,7 @@ from tests.generate import pair, world_of
 from tests.oracle import World, candidate_times, member
 
 CHUNK = 250
+TOLD_EVERY = 10_000
 
 
 def clipped(world: World) -> World:
@@ -46,10 +50,52 @@ def _instants(rule: dict[str, Any], world: World, until_ms: int) -> list[int]:
     return sorted(instant for instant in {*received, *around, until_ms} if instant <= until_ms)
 
 
-def _chunk(first: int) -> list[str]:
-    return [
-        f"pair {number}: {mismatch}" for number in range(first, first + CHUNK) for mismatch in mismatches(pair(number))
-    ]
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a run found. `mismatches` has a line for each pair that differs, beginning with its number."""
+
+    first: int
+    count: int
+    processes: int
+    seconds: float
+    mismatches: tuple[str, ...]
+
+    def __str__(self) -> str:
+        last = self.first + self.count - 1
+        return (
+            f"{self.count:,} pairs, seeds {self.first} to {last}: {len(self.mismatches)} mismatches,"
+            f" {self.seconds:.0f} s on {self.processes} processes"
+        )
+
+
+def compare(
+    first: int, count: int, processes: int, progress: Callable[[int, tuple[str, ...]], None] = lambda *_: None
+) -> Comparison:
+    """The pairs first … first + count - 1, on so many processes; `progress` hears of each chunk that is done."""
+    if count < 1:
+        raise ValueError(f"{count} pairs")
+    started_s = time.monotonic()
+    found: list[str] = []
+    done = 0
+    end = first + count
+    chunks = [range(start, min(start + CHUNK, end)) for start in range(first, end, CHUNK)]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for numbers, lines in zip(chunks, pool.map(_chunk, chunks), strict=True):
+            found += lines
+            done += len(numbers)
+            progress(done, tuple(lines))
+    return Comparison(first, count, processes, time.monotonic() - started_s, tuple(found))
+
+
+def _chunk(numbers: range) -> list[str]:
+    found = []
+    for number in numbers:
+        try:
+            found += [f"pair {number}: {mismatch}" for mismatch in mismatches(pair(number))]
+        except Exception as error:
+            error.add_note(f"pair {number}")
+            raise
+    return found
 
 
 def main() -> int:
@@ -57,19 +103,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=1, help="number of the first pair (the seed)")
     parser.add_argument("--count", type=int, default=10_000, help="how many pairs")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
-    started = time.monotonic()
-    found = 0
-    with ProcessPoolExecutor() as pool:
-        starts = range(arguments.first, arguments.first + arguments.count, CHUNK)
-        for done, lines in enumerate(pool.map(_chunk, starts), 1):
-            found += len(lines)
-            for line in lines:
-                print(line)
-            if done % 40 == 0:
-                print(f"{done * CHUNK} pairs, {found} mismatches, {time.monotonic() - started:.0f} s", file=sys.stderr)
-    print(f"{len(starts) * CHUNK} pairs from {arguments.first}: {found} mismatches, {time.monotonic() - started:.0f} s")
-    return 1 if found else 0
+    started_s = time.monotonic()
+    told = 0
+
+    def progress(done: int, lines: tuple[str, ...]) -> None:
+        nonlocal told
+        for line in lines:
+            print(line, flush=True)
+        if done - told >= TOLD_EVERY:
+            told = done
+            print(f"{done:,} pairs, {time.monotonic() - started_s:.0f} s", file=sys.stderr, flush=True)
+
+    comparison = compare(arguments.first, arguments.count, arguments.processes, progress)
+    print(comparison)
+    return 1 if comparison.mismatches else 0
 
 
 if __name__ == "__main__":

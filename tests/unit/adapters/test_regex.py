@@ -3,6 +3,7 @@
 import time
 
 import pytest
+import re2
 
 from audience.adapters.regex import BadPattern, compile_regex
 from audience.rules import RuleInvalid, parse_rule
@@ -42,3 +43,10 @@ def test_no_pattern_blows_up(pattern: str) -> None:
 def test_a_pattern_whose_program_would_be_large_is_refused() -> None:
     with pytest.raises(BadPattern):
         compile_regex(r"(\pL{100}){8}" * 3)
+
+
+@pytest.mark.parametrize("pattern", ["(a)(b)?", "(?P<x>a+)-(?P<y>b+)?", "((a|b)+)c$", "^(a|ab)(c|bcd)$", "(?i)(É)"])
+def test_groups_match_as_they_do_where_they_are_captured(pattern: str) -> None:
+    captures = re2.compile(pattern)
+    for text in ("", "a", "ab", "a-", "xa-b", "abac", "abcd", "ac", "abc", "É", "é", "b", "c\n"):
+        assert (compile_regex(pattern).search(text) is None) == (captures.search(text) is None)
