@@ -36,6 +36,7 @@ check: setup ## Format, lint, types, import rules, unit and conformance tests: u
 	@$(PYTEST) -n auto tests/unit tests/conformance tests/oracle
 
 test: check ## check, then everything that needs the real parts, which it starts by itself: under 15 minutes
+	@sh local/bootstrap.sh --tests
 	@$(PYTEST) tests/integration
 
 faults: setup ## Kill parts under load and compare every result; slow
