@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from audience.ports.catalog import SourceCatalog
 from audience.ports.event_log import EventLog, EventLogUnavailable
 from services._kit.app import create_app
-from services._kit.demo import refuse_demo_credentials
+from services._kit.demo import WRITE_KEY, refuse_demo_credentials
 from services._kit.errors import ApiError, unavailable
 from services._kit.health import Check, Degraded
 from services.ingest import openapi
@@ -23,6 +23,8 @@ from services.ingest.browser import SETTINGS_MAX_AGE_S, address_of, settings_of
 from services.ingest.intake import Intake
 from services.ingest.limits import Limits
 from services.ingest.metrics import IngestMetrics
+from services.ingest.rates import Rates
+from services.ingest.room import Room
 from services.ingest.routes import Door, EventRoutes
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import Sources, SourcesUnknown
@@ -66,11 +68,19 @@ def ingest_app(
     async def open_resources(app: FastAPI, stack: AsyncExitStack) -> Mapping[str, Check]:
         ports = await open_ports(stack)
         await refuse_demo_credentials(settings, sources=ports.catalog)
-        sources = Sources(ports.catalog, settings.sources_refresh_s, metrics, time.monotonic)
+        barred = {WRITE_KEY} if settings.environment == "production" else ()
+        sources = Sources(ports.catalog, settings.sources_refresh_s, metrics, time.monotonic, barred)
         await sources.attempt()
         await stack.enter_async_context(_running(sources.follow()))
         app.state.sources = sources
-        app.state.door = Door(intake, sources, ports.event_log, metrics)
+        app.state.door = Door(
+            intake,
+            sources,
+            ports.event_log,
+            metrics,
+            Room(settings.ingest_in_flight, settings.ingest_in_flight_mib * 1024 * 1024),
+            Rates(settings.ingest_source_events_per_s, time.monotonic),
+        )
         kafka: Check = ports.event_log.check
         if (spool := ports.spool) is not None:
             metrics.watch_spool(lambda: spool.records, lambda: spool.bytes, lambda: spool.oldest_s)

@@ -44,6 +44,11 @@ class Sorted:
     def accepted(self) -> int:
         return len(self.records) - sum(self.bad.values())
 
+    @property
+    def size_bytes(self) -> int:
+        """Of all records. A batch's `context` is in each, so they may be many times as large as the body."""
+        return sum(len(record.value or b"") for record in self.records)
+
     def add_bad(self, data: bytes, refused: NotValid, envelope: Envelope) -> None:
         """Add an event that is not valid."""
         self.bad[refused.code] = self.bad.get(refused.code, 0) + 1
