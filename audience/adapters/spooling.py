@@ -23,8 +23,8 @@ from audience.ports.event_log import EventLogUnavailable, LogRecord
 
 PATIENCE_S: Final = 2.0
 _PROBE_S: Final = 0.25
-_AT_ONCE: Final = 5_000
-"""So many records are drained at once; fewer left than that are the last stretch."""
+_AT_ONCE: Final = 1_000
+"""So many records are drained at once, and are written twice at most if we die then. Fewer are the last stretch."""
 _LAST_STRETCH_S: Final = 1.0
 _CLOSE_S: Final = 5.0
 """So long the end waits for the spool to drain. What is left waits on the disk for the next start."""

@@ -74,6 +74,7 @@ class Spool:
         self.limit_bytes = limit_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._waiting: list[_Put] = []
+        self._refused = False
         self._committing: asyncio.Task[None] | None = None
         self.records, self.bytes, self._oldest_ms = self._thread.submit(self._open).result()
 
@@ -95,8 +96,8 @@ class Spool:
 
     @property
     def has_room(self) -> bool:
-        """Whether a small record would be taken, as far as the limit goes."""
-        return self.bytes < self.limit_bytes
+        """Whether nothing had to be refused since something was removed last."""
+        return not self._refused
 
     @property
     def oldest_s(self) -> float:
@@ -107,6 +108,7 @@ class Spool:
         """Keep these records; gives their row's number when they are on the disk. Raises SpoolFull."""
         data = _encode([(record.topic, record.key, record.value) for record in records])
         if self.bytes + len(data) > self.limit_bytes:
+            self._refused = True
             raise SpoolFull(f"the spool holds {self.bytes} of at most {self.limit_bytes} bytes")
         now_ms = time.time_ns() // 1_000_000
         put = _Put(now_ms, len(records), data, asyncio.get_running_loop().create_future())
@@ -125,6 +127,7 @@ class Spool:
             try:
                 ids = await self._in_thread(self._insert, puts)
             except sqlite3.Error as error:
+                self._refused = True
                 for put in puts:
                     self.records -= put.count
                     self.bytes -= len(put.data)
@@ -163,6 +166,7 @@ class Spool:
             raise SpoolFull(f"the spool's disk does not take it: {error}") from error
         self.records -= gone_records
         self.bytes -= gone_bytes
+        self._refused = False
         self._oldest_ms = oldest_ms or time.time_ns() // 1_000_000  # what is being put at this moment
 
     def _delete(self, last_id: int) -> tuple[int, int, int]:

@@ -76,7 +76,9 @@ async def test_nothing_goes_over_the_limit(tmp_path: Path) -> None:
         kept = [each for each in outcomes if isinstance(each, int)]
         assert len(kept) == 10
         assert {type(each) for each in outcomes} == {int, SpoolFull}
+        assert not spool.has_room
         await spool.remove(kept[-1])
+        assert spool.has_room
         await spool.put([record(1, 900)])
         assert len(await everything(spool)) == 1
 

@@ -1,4 +1,4 @@
-"""What kind a source is, when it was revoked, and how much it may send."""
+"""What kind a source is, when it was revoked, how much it may send; which bad events were sent again."""
 
 from alembic import op
 
@@ -13,4 +13,12 @@ def upgrade() -> None:
             ADD COLUMN kind         text NOT NULL DEFAULT 'server' CHECK (kind IN ('server', 'browser', 'mobile')),
             ADD COLUMN events_per_s integer CHECK (events_per_s > 0),
             ADD COLUMN revoked_at   timestamptz
+    """)
+    op.execute("""
+        CREATE TABLE bad_event_replays (
+            partition   integer NOT NULL,
+            record      bigint NOT NULL,
+            replayed_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (partition, record)
+        )
     """)
