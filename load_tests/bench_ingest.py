@@ -152,10 +152,10 @@ def run_scenario(scenario: Scenario, args: argparse.Namespace, port: int, pid: i
     templates = [Template(scenario, args.write_key, f"w{run}", each, turn) for each in range(scenario.connections)]
     uvloop.run(_load(port, args.warmup, templates))
     templates = [Template(scenario, args.write_key, run, each, turn) for each in range(scenario.connections)]
-    start, cpu_s = end_of(args.bootstrap, EVENTS), _cpu_s(pid)
+    start, cpu_s = end_of(args.bootstrap, EVENTS), cpu_s_of(pid)
     started_s = time.perf_counter()
     answers, acknowledged = uvloop.run(_load(port, args.seconds, templates))
-    took_s, cpu_s = time.perf_counter() - started_s, _cpu_s(pid) - cpu_s
+    took_s, cpu_s = time.perf_counter() - started_s, cpu_s_of(pid) - cpu_s
     rss_mib = rss_mib_of(pid)
     seen = count(args.bootstrap, start, run)
     wanted = {
@@ -190,7 +190,7 @@ def count(bootstrap: str, start: Mapping[int, int], run: str) -> Counter[str]:
     return Counter(each for each in ids if each.startswith(f"{run}-"))
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s_of(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

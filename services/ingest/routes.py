@@ -104,6 +104,7 @@ class Door:
         if route is METRICS_ROUTE:
             return
         with self.room.place() as place:
+            place.expect(headers.get(b"content-length"))
             await self._take_in(place, route, receive, headers)
 
     async def _take_in(self, place: Place, route: Route, receive: Receive, headers: dict[bytes, bytes]) -> None:

@@ -26,8 +26,8 @@ class IngestSettings(ServiceSettings):
     ingest_spool_after_s: float = Field(default=2.0, gt=0, le=30)
     """How long Kafka may take before a request's records go to the spool."""
 
-    ingest_in_flight: int = Field(default=1_000, ge=1)
-    ingest_in_flight_mib: int = Field(default=64, ge=8)
+    ingest_in_flight: int = Field(default=500, ge=1)
+    ingest_in_flight_mib: int = Field(default=32, ge=8)
     """How many requests may be under way, and what they may hold; past it the answer is 503."""
 
     ingest_source_events_per_s: int = Field(default=0, ge=0)

@@ -1,6 +1,7 @@
 """What is refused when there is too much: requests under way, bytes held, events of one source."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -76,7 +77,7 @@ def test_places_are_given_back() -> None:
     with room.place() as one, room.place():
         one.hold(900)
         assert refused(lambda: room.place().__enter__()) == (503, "overloaded", 1)
-    assert (room.requests, room.bytes) == (0, 0)
+    assert (room.requests, room.held) == (0, 0)
 
 
 def test_one_alone_may_hold_more_than_the_limit() -> None:
@@ -85,7 +86,34 @@ def test_one_alone_may_hold_more_than_the_limit() -> None:
         one.hold(5_000)
         with room.place() as two:
             assert refused(lambda: two.hold(1)) == (503, "overloaded", 1)
-    assert room.bytes == 0
+    assert room.held == 0
+
+
+def test_a_place_counts_what_it_will_hold() -> None:
+    room = Room(10, 1_000)
+    with room.place() as one:
+        one.expect(b"200")
+        assert room.held == 600
+        one.hold(200)
+        one.hold(350)
+        assert room.held == 600
+        one.hold(100)
+        assert room.held == 650
+        with room.place() as two:
+            assert refused(lambda: two.expect(b"200")) == (503, "overloaded", 1)
+        with room.place() as three:
+            three.expect(None)
+            three.expect(b"-1")
+            three.hold(10)
+    assert room.held == 0
+
+
+def test_what_is_declared_and_never_sent_takes_little() -> None:
+    room = Room(1_000, 32 * 1024 * 1024)
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(room.place()).expect(b"4000000")
+        stack.enter_context(room.place()).expect(b"50000")
 
 
 @pytest.fixture
