@@ -1,9 +1,10 @@
 """ingest-api under load: batches and single calls, `acks=all`, against a running Kafka and PostgreSQL.
 
-    python -m load_tests.bench_ingest --bootstrap 127.0.0.1:9092 --postgres-dsn postgresql://…
+    python -m load_tests.bench_ingest --runs 5
 
-Starts one process of ingest-api, sends it events over loopback from this process, and then reads the topic: every
-acknowledged event must be there exactly once, or the run has no figures. Prints a table and, with --json, a file.
+Starts one process of ingest-api beside the platform of `make up`, with a spool as it should have, sends it events over
+loopback from this process, and then reads the topic: every acknowledged event must be there exactly once, or the run
+has no figures. Prints the runs, their medians and ranges, and with --report writes them as Markdown and JSON.
 """
 
 import argparse
@@ -14,8 +15,10 @@ import json
 import os
 import random
 import socket
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections import Counter
@@ -29,6 +32,8 @@ import uvloop
 from audience.adapters.kafka.reader import end_of, read_between
 from audience.wire.topics import EVENTS
 from load_tests.raw_http import Answers, drive
+from local.postgres.part import dsn
+from local.settings import load
 
 HOST = "127.0.0.1"
 READY_S = 60
@@ -50,6 +55,8 @@ SCENARIOS = {
     "batch": Scenario("batches of 100", "/v1/batch", 100, 16),
     "single": Scenario("single calls", "/v1/track", 1, 64),
 }
+FLOORS = {"batches of 100": 30_000, "single calls": 2_500}
+"""Events a second that one process must take; the targets are 60,000 and 4,500."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +152,12 @@ def run_scenario(scenario: Scenario, args: argparse.Namespace, port: int, pid: i
     templates = [Template(scenario, args.write_key, f"w{run}", each, turn) for each in range(scenario.connections)]
     uvloop.run(_load(port, args.warmup, templates))
     templates = [Template(scenario, args.write_key, run, each, turn) for each in range(scenario.connections)]
-    start, cpu_s = end_of(args.bootstrap, EVENTS), _cpu_s(pid)
+    start, cpu_s = end_of(args.bootstrap, EVENTS), cpu_s_of(pid)
     started_s = time.perf_counter()
     answers, acknowledged = uvloop.run(_load(port, args.seconds, templates))
-    took_s, cpu_s = time.perf_counter() - started_s, _cpu_s(pid) - cpu_s
-    rss_mib = _rss_mib(pid)
-    seen = _count(args.bootstrap, start, run)
+    took_s, cpu_s = time.perf_counter() - started_s, cpu_s_of(pid) - cpu_s
+    rss_mib = rss_mib_of(pid)
+    seen = count(args.bootstrap, start, run)
     wanted = {
         f"{template.prefix}-{number:09d}-{index}"
         for template, numbers in zip(templates, acknowledged, strict=True)
@@ -173,7 +180,7 @@ def run_scenario(scenario: Scenario, args: argparse.Namespace, port: int, pid: i
     )
 
 
-def _count(bootstrap: str, start: Mapping[int, int], run: str) -> Counter[str]:
+def count(bootstrap: str, start: Mapping[int, int], run: str) -> Counter[str]:
     """How often each messageId of this run stands in the topic behind the mark."""
     decode = msgspec.json.Decoder(_Id).decode
     ids = (
@@ -183,19 +190,25 @@ def _count(bootstrap: str, start: Mapping[int, int], run: str) -> Counter[str]:
     return Counter(each for each in ids if each.startswith(f"{run}-"))
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s_of(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _rss_mib(pid: int) -> float:
+def rss_mib_of(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return round(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024, 1)
 
 
 @contextlib.contextmanager
-def ingest_process(args: argparse.Namespace) -> Iterator[tuple[int, int]]:
-    """ingest-api as a process of its own; gives its port and its id."""
+def ingest_process(args: argparse.Namespace, **settings: str) -> Iterator[tuple[int, int]]:
+    """ingest-api as a process of its own, with these variables; gives its port and its id."""
+    with tempfile.TemporaryDirectory(prefix="bench-spool-") as spool, _started(args, spool, settings) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def _started(args: argparse.Namespace, spool: str, settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
     environment = {
@@ -204,6 +217,8 @@ def ingest_process(args: argparse.Namespace) -> Iterator[tuple[int, int]]:
         "AUDIENCE_POSTGRES_DSN": args.postgres_dsn,
         "AUDIENCE_PORT": str(port),
         "AUDIENCE_HOST": HOST,
+        "AUDIENCE_INGEST_SPOOL": str(spool),
+        **settings,
     }
     process = subprocess.Popen([sys.executable, "-m", "services.ingest"], env=environment, stdout=sys.stderr)
     try:
@@ -235,17 +250,47 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
+def markdown(results: list[Result]) -> str:
+    """The medians with their ranges, as a page of load_tests/reports."""
+    floors = ", ".join(f"{name} {floor:,}" for name, floor in FLOORS.items())
+    lines = [
+        "# ingest-api, one process, `acks=all`",
+        "",
+        f"Medians of {len(results) // len({each.scenario for each in results})} runs in turns, with their ranges.",
+        f"Floors, in events/s: {floors}. Load generator, Kafka and PostgreSQL are on the same machine.",
+        "Every acknowledged event was in the topic once.",
+        "",
+        "| | events/s | p50 ms | p99 ms | CPU us an event | RSS MiB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(each.scenario for each in results):
+        runs = [each for each in results if each.scenario == name]
+        columns = (
+            [getattr(each, field) for each in runs]
+            for field in ("events_per_s", "p50_ms", "p99_ms", "cpu_us_per_event", "rss_mib")
+        )
+        cells = [f"{statistics.median(values):,g} ({min(values):,g} to {max(values):,g})" for values in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def add_platform(parser: argparse.ArgumentParser) -> None:
+    """The options that say where the platform is: by default where `make up` puts it in this environment."""
+    settings = load(os.environ)
+    parser.add_argument("--bootstrap", default=f"{HOST}:{settings.port('kafka_port')}")
+    parser.add_argument("--postgres-dsn", default=dsn(settings))
+    parser.add_argument("--write-key", default="demo-write-key")
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bootstrap", default=os.environ.get("AUDIENCE_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092"))
-    parser.add_argument("--postgres-dsn", default=os.environ.get("AUDIENCE_POSTGRES_DSN", ""))
-    parser.add_argument("--write-key", default="demo-write-key")
+    add_platform(parser)
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), action="append", help="default: all")
     parser.add_argument("--connections", type=int, help="default: 16 for batches, 64 for single calls")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each run")
     parser.add_argument("--warmup", type=float, default=2.0, help="seconds before each run that do not count")
     parser.add_argument("--runs", type=int, default=1, help="of each scenario, in turns")
-    parser.add_argument("--json", type=Path, help="also write the results there")
+    parser.add_argument("--report", type=Path, help="also write the results to this path with .md and .json")
     return parser.parse_args()
 
 
@@ -261,8 +306,11 @@ def main() -> int:
                     scenario = replace(scenario, connections=args.connections)
                 results.append(run_scenario(scenario, args, port, pid, turn))
     print(table(results))
-    if args.json:
-        args.json.write_text(json.dumps([asdict(each) for each in results], indent=2) + "\n", encoding="utf-8")
+    if args.report:
+        args.report.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps([asdict(each) for each in results], indent=2) + "\n"
+        args.report.with_suffix(".json").write_text(text, encoding="utf-8")
+        args.report.with_suffix(".md").write_text(markdown(results), encoding="utf-8")
     return int(any(each.missing or each.doubled for each in results))
 
 

@@ -4,6 +4,7 @@ A client library would cost more than the service under test. Refuses chunked an
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,16 +49,19 @@ async def drive(
     until_s: float,
     request: Callable[[int], bytes | bytearray],
     acknowledged: Callable[[int], None],
+    every_s: float = 0.0,
 ) -> Answers:
     """Send `request(0)`, `request(1)`, … on one connection until `time.perf_counter()` passes `until_s`.
 
-    `acknowledged` is told the number of every request that was answered with 200.
+    `acknowledged` is told the number of every request that was answered with 200. With `every_s` requests begin no
+    sooner than so long after one another; the first at a moment of its own, so that connections do not march in step.
     """
     loop = asyncio.get_running_loop()
     transport, line = await loop.create_connection(_Line, host, port)
     answers = Answers()
     number = 0
     try:
+        await asyncio.sleep(random.random() * every_s)
         while (started_s := time.perf_counter()) < until_s:
             line.answer = answer = loop.create_future()
             transport.write(request(number))
@@ -67,6 +71,8 @@ async def drive(
             if status == 200:
                 acknowledged(number)
             number += 1
+            if every_s:
+                await asyncio.sleep(max(0.0, started_s + every_s - time.perf_counter()))
     finally:
         transport.close()
     return answers

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Brings a machine to where `make up` and `make test` can run, and nothing further: system packages, two virtual
-# environments, the jars of Kafka and of Flink's connector, the sample data. Needs apt only for what is missing, and
-# only as root; as anybody else it says what to install and stops. Each step leaves a stamp that holds the hash of
-# what it was made from, so a second run does nothing, and a changed lock file brings up to date just what it locks.
-# Everything it makes lies in .venv, .venv-flink, .jars and .tools. Refuses a system other than Linux.
+# environments, the jars of Kafka and of Flink's connector, the sample data. With --tests also what only `make test`
+# needs: Node.js, Chromium, and the SDKs that the tests run. Needs apt only for what is missing, and only as root; as
+# anybody else it says what to install and stops. Each step leaves a stamp that holds the hash of what it was made from,
+# so a second run does nothing, and a changed lock file brings up to date just what it locks. Everything it makes lies
+# in .venv, .venv-flink, .jars, .tools and tests/sdks/node_modules. Refuses a system other than Linux.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -74,6 +75,10 @@ look_for_missing() {
     java_is_usable || missing="$missing openjdk-17-jre-headless"
     has mvn || missing="$missing maven"
     has setpriv && has flock || missing="$missing util-linux"
+    if [ -n "$with_tests" ]; then
+        has node && has npm || missing="$missing nodejs npm"
+        has chromium || missing="$missing chromium"
+    fi
     missing=${missing# }
 }
 
@@ -159,6 +164,24 @@ sample() {
     stamp sample "$1"
 }
 
+# sdk NAME HASH: what tests/sdks/NAME.txt names, in a folder of its own: two of one SDK's versions side by side.
+sdk() {
+    stamped "sdk-$1" "$2" && [ -d ".tools/sdks/$1" ] && return 0
+    say "Fetching an SDK for the tests: $1"
+    rm -rf ".tools/sdks/$1"
+    "$uv" pip install --quiet --require-hashes --python .venv/bin/python --target ".tools/sdks/$1" \
+        --requirements "tests/sdks/$1.txt"
+    stamp "sdk-$1" "$2"
+}
+
+node_sdks() {
+    stamped sdk-node "$1" && [ -d tests/sdks/node_modules ] && return 0
+    say "Fetching the SDKs for JavaScript for the tests"
+    npm --prefix tests/sdks ci --silent >.tools/npm.log 2>&1 ||
+        { tail -n 30 .tools/npm.log >&2 && fail "npm ci failed (see .tools/npm.log)"; }
+    stamp sdk-node "$1"
+}
+
 # An account without a usable home (a service account, a bare container) gets one here for the caches.
 home_for_caches() {
     maven_options=
@@ -171,15 +194,17 @@ home_for_caches() {
 }
 
 main() {
+    with_tests=
     case "${1:-}" in
     "") ;;
+    --tests) with_tests=yes ;;
     --print-uv) # for locks/compile.sh
         python=$(.venv/bin/python -c 'import sys; print(sys.executable)')
         find_uv
         printf '%s\n' "$uv"
         return 0
         ;;
-    *) fail "unknown option $1; there is --print-uv alone" ;;
+    *) fail "unknown option $1; there are --tests and --print-uv" ;;
     esac
     mkdir -p "$stamps" .jars
     if has flock; then # two commands at once (make up, make test) take turns
@@ -195,12 +220,20 @@ main() {
     flink_jars=$(hash_of local/flink/pom.xml)
     data=$(hash_of local/sample/requirements.txt)
     everything="$dev $flink $kafka_jars $flink_jars $data"
+    all=all
+    if [ -n "$with_tests" ]; then
+        old_segment=$(hash_of tests/sdks/segment-2.3.4.txt)
+        rudder=$(hash_of tests/sdks/rudder.txt)
+        node=$(hash_of tests/sdks/package.json tests/sdks/package-lock.json)
+        everything="$everything $old_segment $rudder $node"
+        all=all-tests
+    fi
     # Everything stands as it was stamped, and the interpreter, Java and setpriv are still there: nothing to do.
-    if stamped all "$everything" && java_is_usable && has setpriv &&
+    if stamped "$all" "$everything" && java_is_usable && has setpriv &&
         .venv/bin/python -c '' 2>/dev/null && .venv-flink/bin/python -c '' 2>/dev/null; then
         return 0
     fi
-    rm -f "$stamps/all"
+    rm -f "$stamps/$all"
 
     system_packages
     find_uv
@@ -212,7 +245,12 @@ main() {
     wait "$maven" || exit 1
     .venv-flink/bin/python -m find_libpython >/dev/null ||
         fail "Python's shared library was not found from .venv-flink: remove .venv-flink and run this again"
-    stamp all "$everything"
+    if [ -n "$with_tests" ]; then
+        sdk segment-2.3.4 "$old_segment"
+        sdk rudder "$rudder"
+        node_sdks "$node"
+    fi
+    stamp "$all" "$everything"
     say "Set-up is complete."
 }
 

@@ -68,6 +68,11 @@ class Layout:
         return self.data / "flink"
 
     @property
+    def spool(self) -> Path:
+        """What ingest-api has taken while Kafka was away."""
+        return self.data / "ingest-spool"
+
+    @property
     def checkpoints(self) -> Path:
         return self.flink / "checkpoints"
 

@@ -91,6 +91,8 @@ def _part(
 ) -> Part:
     port = settings.port(service.port_field)
     address = url(settings, service.port_field)
+    if service.port_field == "ingest_port":
+        env = {**env, "AUDIENCE_INGEST_SPOOL": str(layout.spool)}
     return Part(
         name=service.name,
         title=service.title,

@@ -126,21 +126,29 @@ class SegmentCatalog(Protocol):
         """Forget a deleted segment, whose memberships are gone."""
 
 
+SourceKind = Literal["server", "browser", "mobile"]
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where events come from. `write_key` authenticates it; `source` is its id, kept on every event."""
+    """Where events come from. `write_key` authenticates it; `source` is its id, kept on every event.
+
+    `events_per_s` is how much it may send; None: as much as any.
+    """
 
     workspace: str
     source: str
     name: str
     write_key: str
+    kind: SourceKind = "server"
+    events_per_s: int | None = None
 
 
 class SourceCatalog(Protocol):
     """The sources and their write keys."""
 
     async def sources(self) -> Sequence[Source]:
-        """Every source of every workspace. Raises StoreUnavailable."""
+        """Every source of every workspace that has not been revoked. Raises StoreUnavailable."""
 
 
 class TokenCatalog(Protocol):

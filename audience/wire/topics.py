@@ -79,12 +79,22 @@ class ExplainReply(
     error: Literal["profile_not_found", "segment_not_found"] | None = None
 
 
+class BadEventRequest(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """What a bad event's request gave to it beside its own bytes: a single call's type, or what its batch shared."""
+
+    type: str | None = None
+    context: dict[str, Any] | None = None
+    integrations: dict[str, Any] | None = None
+    sent_at: str | None = None
+
+
 class BadEventRecord(
     Struct, frozen=True, gc=False, tag_field="schema", tag="bad-event/1", omit_defaults=True, kw_only=True
 ):
     """What could not be accepted or processed (topic `events.bad`), with its reason and its original bytes.
 
-    `original` is base64 of the bytes as received. `profile_id` is set where the event got so far as to have one.
+    `original` is base64 of the bytes as received. `profile_id` is set where the event got so far as to have one,
+    `request` where it came by HTTP, so that it can be sent again.
     """
 
     workspace: str
@@ -95,6 +105,7 @@ class BadEventRecord(
     received_ms: int
     original: bytes
     profile_id: str | None = None
+    request: BadEventRequest | None = None
 
 
 class SegmentRecord(

@@ -3,6 +3,7 @@
 import uvicorn
 from starlette.types import ASGIApp
 
+from services._kit.protocol import LimitedProtocol
 from services._kit.settings import ServiceSettings
 
 GRACE_S = 20
@@ -18,7 +19,7 @@ def serve(app: ASGIApp, settings: ServiceSettings) -> None:
         port=settings.port,
         log_config=None,
         loop="uvloop",
-        http="httptools",
+        http=LimitedProtocol,
         ws="none",
         access_log=False,
         server_header=False,

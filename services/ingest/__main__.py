@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from audience.adapters.kafka.producer import open_event_log
 from audience.adapters.postgres.pool import open_pool
 from audience.adapters.postgres.sources import PostgresSourceCatalog
+from audience.adapters.spooling import open_spooling
+from audience.adapters.sqlite.spool import open_spool
 from audience.telemetry import logs
 from audience.wire.topics import EVENTS, EVENTS_BAD
 from services._kit.server import serve
@@ -28,10 +30,17 @@ def main() -> None:
                 settings.kafka_bootstrap_servers,
                 "ingest-api",
                 timeout_s=settings.append_timeout_s,
+                tireless=settings.ingest_spool is not None,
                 topics=(EVENTS, EVENTS_BAD),
             )
         )
-        return Ports(event_log, PostgresSourceCatalog(pool))
+        catalog = PostgresSourceCatalog(pool)
+        if settings.ingest_spool is None:
+            return Ports(event_log, catalog)
+        limit_bytes = settings.ingest_spool_mib * 1024 * 1024
+        spool = await stack.enter_async_context(open_spool(settings.ingest_spool, limit_bytes))
+        spooling = open_spooling(event_log, spool, settings.ingest_spool_after_s)
+        return Ports(await stack.enter_async_context(spooling), catalog, spool)
 
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):

@@ -6,23 +6,25 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from fastapi import FastAPI, Request
 from prometheus_client import CollectorRegistry
 from starlette.responses import JSONResponse
 
 from audience.ports.catalog import SourceCatalog
-from audience.ports.event_log import EventLog
+from audience.ports.event_log import EventLog, EventLogUnavailable
 from services._kit.app import create_app
-from services._kit.demo import refuse_demo_credentials
+from services._kit.demo import WRITE_KEY, refuse_demo_credentials
 from services._kit.errors import ApiError, unavailable
-from services._kit.health import Check
+from services._kit.health import Check, Degraded
 from services.ingest import openapi
 from services.ingest.browser import SETTINGS_MAX_AGE_S, address_of, settings_of
 from services.ingest.intake import Intake
 from services.ingest.limits import Limits
 from services.ingest.metrics import IngestMetrics
+from services.ingest.rates import Rates
+from services.ingest.room import Room
 from services.ingest.routes import Door, EventRoutes
 from services.ingest.settings import IngestSettings
 from services.ingest.sources import Sources, SourcesUnknown
@@ -30,12 +32,26 @@ from services.ingest.sources import Sources, SourcesUnknown
 API_VERSION: Final = "1"
 
 
+class Spool(Protocol):
+    """What is to be told of the spool behind the event log."""
+
+    @property
+    def records(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def oldest_s(self) -> float: ...
+    @property
+    def has_room(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside, as this service needs it."""
+    """The outside, as this service needs it. With a spool the log takes records while Kafka is away."""
 
     event_log: EventLog
     catalog: SourceCatalog
+    spool: Spool | None = None
 
 
 OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
@@ -52,17 +68,43 @@ def ingest_app(
     async def open_resources(app: FastAPI, stack: AsyncExitStack) -> Mapping[str, Check]:
         ports = await open_ports(stack)
         await refuse_demo_credentials(settings, sources=ports.catalog)
-        sources = Sources(ports.catalog, settings.sources_refresh_s, metrics, time.monotonic)
+        barred = {WRITE_KEY} if settings.environment == "production" else ()
+        sources = Sources(ports.catalog, settings.sources_refresh_s, metrics, time.monotonic, barred)
         await sources.attempt()
         await stack.enter_async_context(_running(sources.follow()))
         app.state.sources = sources
-        app.state.door = Door(intake, sources, ports.event_log, metrics)
-        return {"kafka": ports.event_log.check, "sources": sources.check}
+        app.state.door = Door(
+            intake,
+            sources,
+            ports.event_log,
+            metrics,
+            Room(settings.ingest_in_flight, settings.ingest_in_flight_mib * 1024 * 1024),
+            Rates(settings.ingest_source_events_per_s, time.monotonic),
+        )
+        kafka: Check = ports.event_log.check
+        if (spool := ports.spool) is not None:
+            metrics.watch_spool(lambda: spool.records, lambda: spool.bytes, lambda: spool.oldest_s)
+            kafka = _or_spool(kafka, spool)
+        return {"kafka": kafka, "sources": sources.check}
 
     app = create_app("Audience Manager ingest-api", API_VERSION, open_resources, registry)
     _add_settings_route(app, settings.ingest_public_url)
     openapi.install(app)
     return EventRoutes(app)
+
+
+def _or_spool(check: Check, spool: Spool) -> Check:
+    """The state of Kafka, where a spool bridges its absence for as long as it has room."""
+
+    async def checked() -> None:
+        try:
+            await check()
+        except EventLogUnavailable as error:
+            if not spool.has_room:
+                raise
+            raise Degraded(f"records go to the spool, which holds {spool.records}: {error}") from error
+
+    return checked
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ codings than gzip, and gzip that is broken or cut.
 """
 
 import zlib
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import Receive
@@ -24,15 +25,19 @@ class ClientGone(Exception):
     """The client went away before its request was complete; nobody waits for an answer."""
 
 
-async def read_body(receive: Receive, encoding: bytes, length: bytes | None, limit_bytes: int) -> bytes:
-    """The body of a request with these headers. Raises ApiError (400, 413), ClientGone."""
+Hold = Callable[[int], None]
+"""Told of every byte that is kept. Raises ApiError where there is no room for it."""
+
+
+async def read_body(receive: Receive, encoding: bytes, length: bytes | None, limit_bytes: int, hold: Hold) -> bytes:
+    """The body of a request with these headers. Raises ApiError (400, 413, and what `hold` raises), ClientGone."""
     coding = encoding.strip().lower()
     if coding in {b"", b"identity"}:
         if length is not None and length.isdigit() and int(length) > limit_bytes:
             raise too_large(limit_bytes)
-        return await _read_plain(receive, limit_bytes)
+        return await _read_plain(receive, limit_bytes, hold)
     if coding in {b"gzip", b"x-gzip"}:
-        return await _read_gzip(receive, limit_bytes)
+        return await _read_gzip(receive, limit_bytes, hold)
     raise ApiError(400, "unsupported_encoding", "the body may be packed with gzip, or not at all")
 
 
@@ -44,12 +49,14 @@ async def _chunk(receive: Receive) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-async def _read_plain(receive: Receive, limit_bytes: int) -> bytes:
+async def _read_plain(receive: Receive, limit_bytes: int, hold: Hold) -> bytes:
     body, more = await _chunk(receive)
+    hold(len(body))
     if more:
         chunks, size = [body], len(body)
         while more and size <= limit_bytes:
             chunk, more = await _chunk(receive)
+            hold(len(chunk))
             chunks.append(chunk)
             size += len(chunk)
         body = b"".join(chunks)
@@ -58,14 +65,17 @@ async def _read_plain(receive: Receive, limit_bytes: int) -> bytes:
     return body
 
 
-async def _read_gzip(receive: Receive, limit_bytes: int) -> bytes:
+async def _read_gzip(receive: Receive, limit_bytes: int, hold: Hold) -> bytes:
     unpacked, packed_size, more = _Unpacker(limit_bytes), 0, True
+    held = 0
     while more:
         chunk, more = await _chunk(receive)
         packed_size += len(chunk)
         if packed_size > limit_bytes + _PACKING_ROOM:
             raise too_large(limit_bytes)
         unpacked.feed(chunk)
+        hold(unpacked.size - held)
+        held = unpacked.size
     return unpacked.finish()
 
 
@@ -77,6 +87,11 @@ class _Unpacker:
         self._out = bytearray()
         self._member = zlib.decompressobj(_GZIP)
         self._members_left = _MEMBERS
+
+    @property
+    def size(self) -> int:
+        """How much is unpacked."""
+        return len(self._out)
 
     def feed(self, packed: bytes) -> None:
         while packed:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from audience.events.normalise import Envelope, NotValid, id_text, normalise, time_of
 from audience.ports.catalog import Source
 from audience.ports.event_log import LogRecord
-from audience.wire.topics import EVENTS, EVENTS_BAD, BadEventRecord, EventRecord, encode, key_of
+from audience.wire.topics import EVENTS, EVENTS_BAD, BadEventRecord, BadEventRequest, EventRecord, encode, key_of
 from services._kit.errors import ApiError
 from services.ingest import shape
 from services.ingest.batch import key_of_event, open_batch
@@ -43,6 +43,11 @@ class Sorted:
     @property
     def accepted(self) -> int:
         return len(self.records) - sum(self.bad.values())
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all records. A batch's `context` is in each, so they may be many times as large as the body."""
+        return sum(len(record.value or b"") for record in self.records)
 
     def add_bad(self, data: bytes, refused: NotValid, envelope: Envelope) -> None:
         """Add an event that is not valid."""
@@ -156,6 +161,12 @@ def _bad_record(data: bytes, refused: NotValid, envelope: Envelope) -> LogRecord
         received_ms=envelope.received_ms,
         original=data,
         profile_id=_profile_of(data),
+        request=BadEventRequest(
+            type=envelope.route_type,
+            context=envelope.context,
+            integrations=envelope.integrations,
+            sent_at=envelope.sent_at,
+        ),
     )
     return LogRecord(EVENTS_BAD, key_of(envelope.workspace, envelope.source), encode(record))
 

@@ -1,5 +1,6 @@
 """What ingest-api counts and times, as one bundle. Labels are bounded: never a profile, and only so many sources."""
 
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -41,10 +42,22 @@ class IngestMetrics:
         self._bad = Counter(
             "ingest_events_bad", "Events put into events.bad", ["workspace", "source", "reason"], registry=registry
         )
+        self._registry = registry
         # Finding a child by its labels takes longer than counting, so the busy ones are kept.
         self._labels: dict[Source, tuple[str, str]] = {}
         self._accepted_by: dict[Source, Counter] = {}
         self._answered_by: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    def watch_spool(
+        self, records: Callable[[], float], size_bytes: Callable[[], float], oldest_s: Callable[[], float]
+    ) -> None:
+        """Show the spool, as these tell of it whenever the metrics are read."""
+        for name, words, value in (
+            ("ingest_spool_records", "Records on the disk, waiting for Kafka", records),
+            ("ingest_spool_bytes", "What they take", size_bytes),
+            ("ingest_spool_oldest_seconds", "How long the first of them has waited", oldest_s),
+        ):
+            Gauge(name, words, registry=self._registry).set_function(value)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count and time a request."""

@@ -56,7 +56,9 @@ _ANSWERS: Final = {
     "400": "The body is not JSON of the right shape, or not gzip where it says so.",
     "401": "The write key is missing or unknown.",
     "413": "More than 4 MiB unpacked, or more than 2,500 events.",
-    "503": "The log did not take the events in time. Send them again, with the same `messageId`s.",
+    "429": "The source has sent more than it may. Send them again, later.",
+    "503": "Too much is under way, or the log and its spool did not take the events. Send them again, with the same "
+    "`messageId`s.",
 }
 _RETRY_AFTER: Final = {
     "Retry-After": {"description": "Whole seconds.", "schema": {"type": "integer", "minimum": 0, "maximum": 300}}
@@ -103,7 +105,7 @@ def _operation(route: Route, path: str, body: str, answers: dict[str, str]) -> d
             status: {
                 "description": words,
                 "content": {"application/json": {"schema": _ref("Success" if status == "200" else "Error")}},
-                **({"headers": _RETRY_AFTER} if status == "503" else {}),
+                **({"headers": _RETRY_AFTER} if status in {"429", "503"} else {}),
             }
             for status, words in answers.items()
         },

@@ -23,6 +23,8 @@ from services.ingest.credentials import basic_user, source_of
 from services.ingest.diagnose import NotJson
 from services.ingest.intake import Intake
 from services.ingest.metrics import IngestMetrics
+from services.ingest.rates import Rates
+from services.ingest.room import Place, Room
 from services.ingest.sources import Sources
 
 log = structlog.stdlib.get_logger(__name__)
@@ -71,6 +73,8 @@ class Door:
     sources: Sources
     event_log: EventLog
     metrics: IngestMetrics
+    room: Room
+    rates: Rates
 
     async def open(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -99,13 +103,21 @@ class Door:
             raise ApiError(405, "method_not_allowed", "this route takes POST", headers={"Allow": "POST, OPTIONS"})
         if route is METRICS_ROUTE:
             return
+        with self.room.place() as place:
+            place.expect(headers.get(b"content-length"))
+            await self._take_in(place, route, receive, headers)
+
+    async def _take_in(self, place: Place, route: Route, receive: Receive, headers: dict[bytes, bytes]) -> None:
         user = basic_user(headers.get(b"authorization"))
         known = None if user is None else source_of(user, self.sources)
+        if known is not None:
+            self.rates.take(known, 0)
         body = await read_body(
             receive,
             headers.get(b"content-encoding", b""),
             headers.get(b"content-length"),
             self.intake.limits.body_bytes,
+            place.hold,
         )
         self.metrics.body_bytes.observe(len(body))
         if route.type is None:
@@ -113,6 +125,8 @@ class Door:
         else:
             sorted_ = self.intake.single(body, route.type, known, self._by_key)
         if sorted_.records:
+            place.hold(sorted_.size_bytes)
+            self.rates.take(sorted_.source, len(sorted_.records))
             started_s = time.perf_counter()
             await self.event_log.append(sorted_.records)
             self.metrics.append_seconds.observe(time.perf_counter() - started_s)

@@ -5,7 +5,7 @@ copy is there: a wrong 401 would make an SDK throw its events away.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import structlog
@@ -25,11 +25,17 @@ class SourcesUnknown(Exception):
 
 
 class Sources:
-    """The sources by write key. `clock_s` is a monotonic clock."""
+    """The sources by write key. `clock_s` is a monotonic clock; a key that is `barred` is not known, stored or not."""
 
     def __init__(
-        self, catalog: SourceCatalog, refresh_s: float, metrics: IngestMetrics, clock_s: Callable[[], float]
+        self,
+        catalog: SourceCatalog,
+        refresh_s: float,
+        metrics: IngestMetrics,
+        clock_s: Callable[[], float],
+        barred: Collection[str] = (),
     ) -> None:
+        self._barred = barred
         self._catalog = catalog
         self._refresh_s = refresh_s
         self._metrics = metrics
@@ -51,7 +57,7 @@ class Sources:
                 sources = await self._catalog.sources()
         except TimeoutError as error:
             raise StoreUnavailable(f"the sources could not be read within {READ_TIMEOUT_S:g} s") from error
-        self._by_key = {source.write_key: source for source in sources}
+        self._by_key = {source.write_key: source for source in sources if source.write_key not in self._barred}
         self._read_s = self._clock_s()
         self._metrics.sources.set(len(self._by_key))
 

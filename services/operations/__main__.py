@@ -2,11 +2,11 @@
 
 import typer
 
-from services.operations import credentials, platform
+from services.operations import bad_events, credentials, platform
 
 app = typer.Typer(
     name="audience-ops",
-    help="Operate an Audience Manager: schema, topics, credentials. Settings come from AUDIENCE_* variables.",
+    help="Operate an Audience Manager: schema, topics, credentials, bad events. Settings are AUDIENCE_* variables.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback with local variables could show a password
@@ -16,6 +16,7 @@ app.add_typer(platform.topics, name="topics")
 app.command("demo-credentials")(credentials.demo_credentials)
 app.add_typer(credentials.sources, name="sources")
 app.add_typer(credentials.tokens, name="tokens")
+app.add_typer(bad_events.bad_events, name="bad-events")
 
 
 def main() -> None:

@@ -2,12 +2,14 @@
 
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from contextlib import suppress
+from enum import StrEnum
+from typing import Annotated, TypeVar
 
 import typer
 
 from audience.adapters.postgres.pool import Pool, open_pool
-from audience.adapters.postgres.sources import PostgresSourceCatalog
+from audience.adapters.postgres.sources import PostgresSourceCatalog, SourceExists
 from audience.adapters.postgres.tokens import PostgresTokenCatalog
 from audience.ports.catalog import Source
 from services._kit import demo
@@ -16,6 +18,15 @@ from services.operations.running import WaitOption, WorkspaceOption, fail, load_
 from services.operations.settings import OperationsSettings
 
 T = TypeVar("T")
+
+
+class Kind(StrEnum):
+    """`audience.ports.catalog.SourceKind`, as typer offers choices."""
+
+    server = "server"
+    browser = "browser"
+    mobile = "mobile"
+
 
 sources = typer.Typer(help="Where events come from, and their write keys.", no_args_is_help=True)
 tokens = typer.Typer(help="API tokens of those who read segments and profiles.", no_args_is_help=True)
@@ -30,19 +41,32 @@ async def _with_pool(settings: OperationsSettings, wait_s: float, work: Callable
 def create_source(
     source: str = typer.Argument(callback=slug, help="Its id, a slug; kept on every event."),
     name: str = typer.Option("", help="What people call it."),
+    kind: Annotated[Kind, typer.Option(help="What sends.")] = Kind.server,
+    events_per_s: int = typer.Option(0, min=0, help="How much it may send; 0: as much as any source."),
     workspace: str = WorkspaceOption,
 ) -> None:
     """Add a source, and print its write key."""
-    new = Source(workspace, source, name or source, secrets.token_urlsafe(24))
+    key = secrets.token_urlsafe(24)
+    new = Source(workspace, source, name or source, key, kind.value, events_per_s or None)
     run(_with_pool(load_settings(), 0, lambda pool: PostgresSourceCatalog(pool).create(new)))
     typer.echo(new.write_key)
 
 
 @sources.command("list")
 def list_sources() -> None:
-    """Print every source: workspace, id, name, write key."""
+    """Print every source that is not revoked: workspace, id, kind, name, write key."""
     for each in run(_with_pool(load_settings(), 0, lambda pool: PostgresSourceCatalog(pool).sources())):
-        typer.echo(f"{each.workspace}\t{each.source}\t{each.name}\t{each.write_key}")
+        typer.echo(f"{each.workspace}\t{each.source}\t{each.kind}\t{each.name}\t{each.write_key}")
+
+
+@sources.command("revoke")
+def revoke_source(
+    source: str = typer.Argument(callback=slug, help="Its id."),
+    workspace: str = WorkspaceOption,
+) -> None:
+    """Let nothing in by a source's write key any more: within 5 s, for good. Its id stays taken."""
+    run(_with_pool(load_settings(), 0, lambda pool: PostgresSourceCatalog(pool).revoke(workspace, source)))
+    typer.echo(f"source {source!r} of workspace {workspace!r} is revoked")
 
 
 @tokens.command("create")
@@ -79,7 +103,8 @@ def demo_credentials(wait_s: float = WaitOption) -> None:
 async def _ensure_demo(pool: Pool) -> None:
     source_catalog, token_catalog = PostgresSourceCatalog(pool), PostgresTokenCatalog(pool)
     if not any(each.write_key == demo.WRITE_KEY for each in await source_catalog.sources()):
-        await source_catalog.create(Source(demo.WORKSPACE, demo.SOURCE, "Demo", demo.WRITE_KEY))
+        with suppress(SourceExists):  # revoked, and whoever did that meant it
+            await source_catalog.create(Source(demo.WORKSPACE, demo.SOURCE, "Demo", demo.WRITE_KEY))
     digest = token_sha256(demo.API_TOKEN)
     if await token_catalog.workspace_of(digest) is None:
         await token_catalog.create(demo.WORKSPACE, "demo", digest)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential, wait_random
 
 from audience.adapters.postgres.migrate import SchemaTooNew
-from audience.adapters.postgres.sources import SourceExists
+from audience.adapters.postgres.sources import SourceExists, SourceMissing
 from audience.adapters.postgres.tokens import TokenExists
 from audience.ports.event_log import EventLogUnavailable
 from audience.ports.stores import RecordRefused, StoreUnavailable
@@ -18,7 +18,7 @@ from services.operations.settings import OperationsSettings
 
 T = TypeVar("T")
 _AWAY = (StoreUnavailable, EventLogUnavailable)
-_REFUSED = (SchemaTooNew, SourceExists, TokenExists, RecordRefused)
+_REFUSED = (SchemaTooNew, SourceExists, SourceMissing, TokenExists, RecordRefused)
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 

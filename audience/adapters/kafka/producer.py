@@ -2,7 +2,9 @@
 
 Bounded in time (librdkafka gives a record up after `timeout_s`, and says so) and in memory (a full queue refuses at
 once). Refuses to be clever about retries: what was not acknowledged may or may not be in the log, and whoever appended
-it decides. After a fatal error of the idempotent protocol the producer is replaced by a new one.
+it decides. With `tireless` librdkafka never gives a record up, so that one that waits for the broker's return is
+written once; then it is for the caller to bound its waiting (`audience.adapters.spooling`). After a fatal error of the
+idempotent protocol the producer is replaced by a new one.
 
 Acknowledgements are fetched by the event loop itself, once a millisecond while any are awaited. A thread that waits
 for them would have to take the interpreter's lock for every record; that cost a sixth of the throughput.
@@ -10,7 +12,7 @@ for them would have to take the interpreter's lock for every record; that cost a
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -53,35 +55,39 @@ class KafkaEventLog:
         """Append all; records with one key keep their order. Raises EventLogUnavailable."""
         if not records:
             return
-        delivery = _Delivery(len(records), self._loop)
-        report = delivery.report
-        producer = self._producer
+        done = self.send(records)
+        # asyncio.timeout() would do the same in three times the time.
+        limit = self._loop.call_later(self._timeout_s + _MARGIN_S, _give_up, done)
         try:
-            produce = producer.produce
+            await done
+        finally:
+            limit.cancel()
+
+    def send(self, records: Sequence[LogRecord]) -> "asyncio.Future[None]":
+        """Hand records over, in order; the future is done when all are acknowledged, or has EventLogUnavailable.
+
+        Raises EventLogUnavailable where they are not even taken; some of them may be written then.
+        """
+        producer = self._producer
+        report = _Delivery(len(records), self._loop.create_future(), producer, self._replace_if_fatal)
+        try:
+            produce, reported = producer.produce, report.report
             for record in records:
-                produce(record.topic, record.value, record.key, -1, report)
+                produce(record.topic, record.value, record.key, -1, reported)
         except BufferError as error:
             raise EventLogUnavailable("the queue to Kafka is full") from error
         except KafkaException as error:
             self._replace_if_fatal(producer, error.args[0])
             raise EventLogUnavailable(f"Kafka: {error.args[0].str()}") from error
-        fault = await self._report_of(delivery)
-        if fault is not None:
-            self._replace_if_fatal(producer, fault)
-            raise EventLogUnavailable(f"Kafka: {fault.str()}")
-
-    async def _report_of(self, delivery: "_Delivery") -> KafkaError | None:
         if not self._awaited:
             self._timer.cancel()
             self._timer = self._loop.call_later(_POLL_S, self._poll)
         self._awaited += 1
-        # asyncio.timeout() would do the same in three times the time.
-        limit = self._loop.call_later(self._timeout_s + _MARGIN_S, delivery.give_up)
-        try:
-            return await delivery.done
-        finally:
-            limit.cancel()
-            self._awaited -= 1
+        report.done.add_done_callback(self._forget)
+        return report.done
+
+    def _forget(self, _: "asyncio.Future[None]") -> None:
+        self._awaited -= 1
 
     async def check(self) -> None:
         """Return when the log answers and has its topics; raise EventLogUnavailable otherwise."""
@@ -121,27 +127,41 @@ class KafkaEventLog:
 
 
 class _Delivery:
-    """Counts the reports of one append's records; the last completes the future, with the first fault or None."""
+    """Counts the reports of what was sent together; the last one ends the future, with the first fault if any."""
 
-    __slots__ = ("_fault", "_left", "done")
+    __slots__ = ("_fault", "_left", "_on_fault", "_producer", "done")
 
-    def __init__(self, records: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        records: int,
+        done: "asyncio.Future[None]",
+        producer: Producer,
+        on_fault: Callable[[Producer, KafkaError], None],
+    ) -> None:
         self._left = records
         self._fault: KafkaError | None = None
-        self.done: asyncio.Future[KafkaError | None] = loop.create_future()
+        self._producer = producer
+        self._on_fault = on_fault
+        self.done = done
 
     def report(self, fault: KafkaError | None, _: Message) -> None:
         """Called by librdkafka for each record, from within `poll`."""
         if fault is not None and self._fault is None:
             self._fault = fault
+            self._on_fault(self._producer, fault)
         self._left -= 1
-        if not self._left and not self.done.done():  # the append may have stopped waiting
-            self.done.set_result(self._fault)
+        if self._left or self.done.done():  # whoever sent them may have stopped waiting
+            return
+        if self._fault is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(EventLogUnavailable(f"Kafka: {self._fault.str()}"))
 
-    def give_up(self) -> None:
-        """Called when librdkafka should have reported everything."""
-        if not self.done.done():
-            self.done.set_exception(EventLogUnavailable(f"{self._left} records were not acknowledged in time"))
+
+def _give_up(done: "asyncio.Future[None]") -> None:
+    """Called when librdkafka should have reported everything."""
+    if not done.done():
+        done.set_exception(EventLogUnavailable("the records were not acknowledged in time"))
 
 
 @asynccontextmanager
@@ -150,13 +170,15 @@ async def open_event_log(
     client_id: str,
     *,
     timeout_s: float = 5.0,
+    tireless: bool = False,
     topics: Collection[str] = (),
     linger_ms: float = 5.0,
     compression: str = "lz4",
 ) -> AsyncIterator[KafkaEventLog]:
     """The log for as long as the block lasts. Connects in the background: Kafka may be away when a service starts.
 
-    `topics` are those whose absence `check` reports.
+    `topics` are those whose absence `check` reports. `timeout_s` is how long a record may wait, but for a `tireless`
+    log, and how long the end waits for what is under way.
     """
     event_log = KafkaEventLog(
         {
@@ -167,7 +189,7 @@ async def open_event_log(
             "compression.type": compression,
             "partitioner": "murmur2_random",  # as Java's clients partition, so that all agree on a profile's place
             "message.max.bytes": RECORD_BYTES,
-            "message.timeout.ms": int(timeout_s * 1000),
+            "message.timeout.ms": 0 if tireless else int(timeout_s * 1000),
             "queue.buffering.max.messages": _QUEUE_RECORDS,
             "queue.buffering.max.kbytes": _QUEUE_KIB,
         },

@@ -4,7 +4,8 @@ Blocks. Refuses to wait for records that are not there: the second mark is where
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -21,12 +22,45 @@ Mark = Mapping[int, int]
 """A place in a topic: for each partition the offset of its next record."""
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A record, and where it stands."""
+
+    partition: int
+    offset: int
+    record: LogRecord
+
+
 def end_of(bootstrap: str, topic: str) -> Mark:
     """Where the topic ends now. Raises EventLogUnavailable."""
+    return _marks(bootstrap, topic, lambda consumer, place: _watermarks(consumer, place)[1])
+
+
+def begin_of(bootstrap: str, topic: str, since_ms: int | None = None) -> Mark:
+    """Where what is kept of the topic begins; or its first record of this time or later. Raises EventLogUnavailable."""
+
+    def find(consumer: Consumer, place: TopicPartition) -> int:
+        first, end = _watermarks(consumer, place)
+        if since_ms is None:
+            return first
+        [found] = consumer.offsets_for_times(
+            [TopicPartition(place.topic, place.partition, since_ms)], timeout=TIMEOUT_S
+        )
+        return found.offset if found.offset >= 0 else end
+
+    return _marks(bootstrap, topic, find)
+
+
+def _watermarks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    first, end = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+    return first, end
+
+
+def _marks(bootstrap: str, topic: str, find: Callable[[Consumer, TopicPartition], int]) -> Mark:
     consumer = _consumer(bootstrap, topic)
     try:
         return {
-            partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)[1]
+            partition: find(consumer, TopicPartition(topic, partition))
             for partition in consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
         }
     except KafkaException as error:
@@ -37,6 +71,11 @@ def end_of(bootstrap: str, topic: str) -> Mark:
 
 def read_between(bootstrap: str, topic: str, start: Mark, end: Mark) -> Iterator[LogRecord]:
     """The records from one mark to another, in order within each partition. Raises EventLogUnavailable."""
+    return (placed.record for placed in places_between(bootstrap, topic, start, end))
+
+
+def places_between(bootstrap: str, topic: str, start: Mark, end: Mark) -> Iterator[Placed]:
+    """As `read_between`, with the place of each."""
     left = {partition: offset for partition, offset in end.items() if offset > start.get(partition, 0)}
     consumer = _consumer(bootstrap, topic)
     try:
@@ -53,7 +92,8 @@ def read_between(bootstrap: str, topic: str, start: Mark, end: Mark) -> Iterator
                 _raise_if_failed(message)
                 partition, offset = message.partition(), message.offset()
                 if partition is not None and offset is not None and offset < end[partition]:
-                    yield LogRecord(topic, (message.key() or b"").decode(), message.value())
+                    record = LogRecord(topic, (message.key() or b"").decode(), message.value())
+                    yield Placed(partition, offset, record)
             for place in consumer.position([TopicPartition(topic, partition) for partition in left]):
                 if place.offset >= left[place.partition]:
                     del left[place.partition]

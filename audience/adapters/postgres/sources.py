@@ -13,18 +13,23 @@ class SourceExists(Exception):
     """The workspace has a source with this id, or some workspace one with this write key."""
 
 
+class SourceMissing(Exception):
+    """The workspace has no source with this id that could be revoked."""
+
+
 class PostgresSourceCatalog:
-    """Implements `audience.ports.catalog.SourceCatalog`, and creates sources for `audience-ops`."""
+    """Implements `audience.ports.catalog.SourceCatalog`, and creates and revokes sources for `audience-ops`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def sources(self) -> Sequence[Source]:
-        """Every source of every workspace. Raises StoreUnavailable."""
-        rows = await self._pool.fetch(
-            "SELECT workspace, source, name, write_key FROM sources ORDER BY workspace, source"
-        )
-        return [Source(row["workspace"], row["source"], row["name"], row["write_key"]) for row in rows]
+        """Every source of every workspace that has not been revoked. Raises StoreUnavailable."""
+        rows = await self._pool.fetch("""
+            SELECT workspace, source, name, write_key, kind, events_per_s FROM sources
+            WHERE revoked_at IS NULL ORDER BY workspace, source
+        """)
+        return [Source(**row) for row in rows]
 
     async def create(self, source: Source) -> None:
         """Add a source, and its workspace where it is new. Raises SourceExists, StoreUnavailable."""
@@ -32,11 +37,27 @@ class PostgresSourceCatalog:
             async with self._pool.transaction() as connection:
                 await ensure_workspace(connection, source.workspace)
                 await connection.execute(
-                    "INSERT INTO sources (workspace, source, name, write_key) VALUES ($1, $2, $3, $4)",
+                    """
+                    INSERT INTO sources (workspace, source, name, write_key, kind, events_per_s)
+                    VALUES ($1, $2, $3, $4, $5, $6)
+                    """,
                     source.workspace,
                     source.source,
                     source.name,
                     source.write_key,
+                    source.kind,
+                    source.events_per_s,
                 )
         except asyncpg.UniqueViolationError as error:
             raise SourceExists(f"there is a source {source.source!r}, or its write key is in use") from error
+
+    async def revoke(self, workspace: str, source: str) -> None:
+        """Let nothing in by this source's write key any more. Raises SourceMissing, StoreUnavailable."""
+        revoked = await self._pool.fetchval(
+            "UPDATE sources SET revoked_at = now() WHERE (workspace, source) = ($1, $2) AND revoked_at IS NULL "
+            "RETURNING source",
+            workspace,
+            source,
+        )
+        if revoked is None:
+            raise SourceMissing(f"workspace {workspace!r} has no source {source!r} that is not revoked")

@@ -7,7 +7,7 @@ import pytest
 
 from audience.adapters.postgres.catalog import PostgresSegmentCatalog
 from audience.adapters.postgres.pool import Pool
-from audience.adapters.postgres.sources import PostgresSourceCatalog, SourceExists
+from audience.adapters.postgres.sources import PostgresSourceCatalog, SourceExists, SourceMissing
 from audience.adapters.postgres.tokens import PostgresTokenCatalog, TokenExists
 from audience.ports.catalog import (
     CatalogMoved,
@@ -233,6 +233,16 @@ async def test_sources(pool: Pool) -> None:
         with pytest.raises(SourceExists):
             await sources.create(taken)
     assert len(await sources.sources()) == 2
+    web = Source("w", "web", "The site", "key-4", "browser", 50)
+    await sources.create(web)
+    assert web in await sources.sources()
+    await sources.revoke("w", "web")
+    assert web not in await sources.sources()
+    for gone in ("web", "nope"):
+        with pytest.raises(SourceMissing):
+            await sources.revoke("w", gone)
+    with pytest.raises(SourceExists):  # events name it still
+        await sources.create(web)
 
 
 async def test_tokens(pool: Pool) -> None:

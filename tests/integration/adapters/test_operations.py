@@ -44,11 +44,19 @@ def test_from_an_empty_database_to_credentials(operator: Operator) -> None:
 
     for _ in range(2):
         operator.succeed("demo-credentials")
-    assert operator.succeed("sources", "list") == "demo\tdemo\tDemo\tdemo-write-key"
+    assert operator.succeed("sources", "list") == "demo\tdemo\tserver\tDemo\tdemo-write-key"
 
     write_key = operator.succeed("sources", "create", "shop", "--name", "The shop", "--workspace", "other")
-    assert f"other\tshop\tThe shop\t{write_key}" in operator.succeed("sources", "list")
+    assert f"other\tshop\tserver\tThe shop\t{write_key}" in operator.succeed("sources", "list")
     assert operator.run("sources", "create", "shop", "--workspace", "other").exit_code == 1
+
+    operator.succeed("sources", "create", "web", "--kind", "browser", "--events-per-s", "50", "--workspace", "other")
+    assert "other\tweb\tbrowser\tweb\t" in operator.succeed("sources", "list")
+    assert operator.run("sources", "create", "tv", "--kind", "fridge").exit_code == 2
+    operator.succeed("sources", "revoke", "web", "--workspace", "other")
+    assert "\tweb\t" not in operator.succeed("sources", "list")
+    assert "no source 'web'" in operator.run("sources", "revoke", "web", "--workspace", "other").output
+    assert "there is a source" in operator.run("sources", "create", "web", "--workspace", "other").output
 
     token = operator.succeed("tokens", "create", "ci")
     assert len(token) > 40

@@ -1,51 +1,18 @@
-"""ingest-api of a running platform, by its contract: real SDK in, topics out."""
+"""ingest-api of a running platform, by its contract: requests in, topics out."""
 
 import gzip
 import json
 import socket
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
 
 import httpx
 import pytest
-import segment.analytics as segment_analytics
 
-from audience.adapters.kafka.reader import end_of, read_between
-from audience.wire.topics import EVENTS, EVENTS_BAD, BadEventRecord, EventRecord, decode_bad_event, decode_event
+from tests.integration.ingest.topics import Platform, Topics
 from tests.unit.ingest.poison import poisons
 
 pytestmark = pytest.mark.platform
-
-
-class Platform(Protocol):
-    """What these tests need of the running platform."""
-
-    @property
-    def ingest_url(self) -> str: ...
-    @property
-    def kafka_bootstrap(self) -> str: ...
-    @property
-    def write_key(self) -> str: ...
-
-
-class Topics:
-    """What came into the two topics since the beginning of a test."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
-        self._start = {topic: end_of(bootstrap, topic) for topic in (EVENTS, EVENTS_BAD)}
-
-    def _values(self, topic: str) -> Iterator[bytes]:
-        end = end_of(self._bootstrap, topic)
-        return (record.value or b"" for record in read_between(self._bootstrap, topic, self._start[topic], end))
-
-    def events_of(self, user: str) -> list[EventRecord]:
-        return [event for event in map(decode_event, self._values(EVENTS)) if event.user_id == user]
-
-    def bad_with(self, text: str) -> list[BadEventRecord]:
-        return [bad for bad in map(decode_bad_event, self._values(EVENTS_BAD)) if text.encode() in bad.original]
 
 
 @pytest.fixture
@@ -72,40 +39,6 @@ def anonymous(platform: Platform) -> Iterator[httpx.Client]:
     """A client without credentials."""
     with httpx.Client(base_url=platform.ingest_url, timeout=20) as client:
         yield client
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_segment_analytics_python(platform: Platform, topics: Topics, user: str, *, packed: bool) -> None:
-    failures: list[Any] = []
-    client = segment_analytics.Client(
-        platform.write_key, host=platform.ingest_url, on_error=lambda error, _: failures.append(error), gzip=packed
-    )
-    client.identify(user, {"plan": "pro", "logins": 3})
-    for number in range(250):  # more than one batch
-        client.track(user, "Order Completed", {"total": number + 0.5})
-    client.page(user, "shop", "Cart", {"path": "/cart"})
-    client.screen(user, "app", "Home")
-    client.group(user, "g1", {"name": "Acme"})
-    client.alias("before", user)
-    client.flush()
-    client.join()
-    assert failures == []
-    events = topics.events_of(user)
-    assert Counter(event.type for event in events) == {
-        "identify": 1, "track": 250, "page": 1, "screen": 1, "group": 1, "alias": 1,
-    }  # fmt: skip
-    assert len({event.message_id for event in events}) == len(events)
-    by_type = {event.type: event for event in events}
-    assert by_type["identify"].traits == {"plan": "pro", "logins": 3}
-    assert sorted(event.properties["total"] for event in events if event.type == "track")[:2] == [0.5, 1.5]
-    assert by_type["page"].name == "Cart"
-    assert by_type["group"].group_id == "g1"
-    assert by_type["alias"].previous_id == "before"
-    for event in events:
-        assert event.context["library"]["name"] == "analytics-python"
-        assert event.received_ms - 60_000 < event.time_ms <= event.received_ms
-        assert event.profile_id == user
-    assert topics.bad_with(user) == []
 
 
 def test_a_batch_with_the_key_in_its_body(

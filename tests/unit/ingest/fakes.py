@@ -13,7 +13,7 @@ from audience.ports.catalog import Source
 from audience.ports.event_log import EventLogUnavailable, LogRecord
 from audience.ports.stores import StoreUnavailable
 from audience.wire.topics import EVENTS, EVENTS_BAD, BadEventRecord, EventRecord, decode_bad_event, decode_event
-from services.ingest.app import Ports, ingest_app
+from services.ingest.app import Ports, Spool, ingest_app
 from services.ingest.limits import Limits
 from services.ingest.routes import EventRoutes
 from services.ingest.settings import IngestSettings
@@ -90,13 +90,13 @@ class Service:
 
 @asynccontextmanager
 async def running(
-    *, catalog: MemoryCatalog | None = None, limits: Limits | None = None, **settings: Any
+    *, catalog: MemoryCatalog | None = None, limits: Limits | None = None, spool: Spool | None = None, **settings: Any
 ) -> AsyncIterator[Service]:
     """The whole service, started and stopped, without a network."""
     log, catalog, registry = MemoryEventLog(), catalog or MemoryCatalog(), CollectorRegistry()
 
     async def open_ports(_: AsyncExitStack) -> Ports:
-        return Ports(log, catalog)
+        return Ports(log, catalog, spool)
 
     given = IngestSettings(postgres_dsn=SecretStr("unused"), **settings)
     app = ingest_app(given, registry, open_ports, limits)

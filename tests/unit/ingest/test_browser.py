@@ -75,4 +75,4 @@ async def test_openapi_has_every_route(service: Service) -> None:
     assert "get" in schema["paths"]["/v1/projects/{write_key}/settings"]
     identifiers = [each["operationId"] for path in schema["paths"].values() for each in path.values()]
     assert len(identifiers) == len(set(identifiers))
-    assert set(schema["paths"]["/v1/batch"]["post"]["responses"]) == {"200", "400", "401", "413", "503"}
+    assert set(schema["paths"]["/v1/batch"]["post"]["responses"]) == {"200", "400", "401", "413", "429", "503"}

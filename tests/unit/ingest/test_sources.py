@@ -10,7 +10,7 @@ from audience.ports.stores import StoreUnavailable
 from services._kit.health import Degraded
 from services.ingest.metrics import SOURCES, IngestMetrics
 from services.ingest.sources import Sources, SourcesUnknown
-from tests.unit.ingest.fakes import KEY, SHOP, MemoryCatalog, running
+from tests.unit.ingest.fakes import KEY, OTHER, SHOP, MemoryCatalog, running
 
 
 class Clock:
@@ -115,6 +115,16 @@ async def test_production_refuses_the_demos_key() -> None:
     with pytest.raises(Exception, match="everybody knows"):
         async with running(environment="production"):
             pass
+
+
+async def test_production_does_not_know_the_demos_key_later_either() -> None:
+    catalog = MemoryCatalog(found=[OTHER])
+    async with running(catalog=catalog, environment="production", sources_refresh_s=0.01) as service:
+        catalog.found = [SHOP, OTHER]
+        await asyncio.sleep(0.05)
+        event = {"event": "E", "userId": "u1"}
+        assert (await service.post("/v1/track", event, key=KEY)).status_code == 401
+        assert (await service.post("/v1/track", event, key=OTHER.write_key)).status_code == 200
 
 
 def test_labels_of_sources_are_bounded() -> None:

@@ -1,0 +1,181 @@
+"""An event log that takes records while Kafka is away: into a spool on disk, which drains in order when it is back.
+
+Two states. *Direct*: records go to Kafka, and `append` returns on its acknowledgement. *Spooling*, from the first
+append that Kafka did not acknowledge within `patience_s`, and where a start finds records in the spool: they go to the
+disk, and `append` returns when they are there. Meanwhile the spool is drained from its head. Direct again only when
+nothing is left in it, so nothing overtakes what was acknowledged before it. For the last stretch new records wait a
+moment; otherwise a steady load would keep the spool from ever becoming empty.
+
+What Kafka has not acknowledged in time stays with its client too, which never gives it up: an idempotent producer
+writes it once, however long the broker is away. Its row in the spool, which is there in case this process dies, is
+not sent again but waits for that. So records stand in Kafka twice only after a kill between Kafka's acknowledgement and
+the row's removal, and after faults that end the producer; `messageId` tells them.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Protocol
+
+from audience.adapters.sqlite.spool import Row, Spool
+from audience.ports.event_log import EventLogUnavailable, LogRecord
+
+PATIENCE_S: Final = 2.0
+_PROBE_S: Final = 0.25
+_AT_ONCE: Final = 1_000
+"""So many records are drained at once, and are written twice at most if we die then. Fewer are the last stretch."""
+_LAST_STRETCH_S: Final = 1.0
+_CLOSE_S: Final = 5.0
+"""So long the end waits for the spool to drain. What is left waits on the disk for the next start."""
+
+log = logging.getLogger(__name__)
+
+
+class SendingLog(Protocol):
+    """What is needed of the log behind: `audience.adapters.kafka.producer.KafkaEventLog`, opened `tireless`."""
+
+    def send(self, records: Sequence[LogRecord]) -> "asyncio.Future[None]":
+        """Hand records over. Raises EventLogUnavailable, and so does the future."""
+
+    async def check(self) -> None:
+        """Return when the log answers; raise EventLogUnavailable otherwise."""
+
+
+class SpoolingEventLog:
+    """Implements `audience.ports.event_log.EventLog`, for one event loop. Use `open_spooling`."""
+
+    def __init__(self, log_behind: SendingLog, spool: Spool, patience_s: float) -> None:
+        self._log = log_behind
+        self._spool = spool
+        self._patience_s = patience_s
+        self._under_way: dict[int, asyncio.Future[None]] = {}
+        """What Kafka's client has of the spool's rows: their deliveries."""
+        self._spooling = asyncio.Event()
+        self._open = asyncio.Event()
+        self._open.set()
+        if spool.records:
+            self._spooling.set()
+        self._draining = asyncio.create_task(self._drain(), name="spool")
+
+    async def append(self, records: Sequence[LogRecord]) -> None:
+        """Append all; records with one key keep their order. Raises EventLogUnavailable."""
+        if not records:
+            return
+        while not self._open.is_set():
+            await self._open.wait()
+        if self._spooling.is_set():
+            await self._spool.put(records)
+            return
+        try:
+            sent = self._log.send(records)
+        except EventLogUnavailable as error:
+            self._begin(str(error))
+            await self._spool.put(records)
+            return
+        await asyncio.wait((sent,), timeout=self._patience_s)
+        if sent.done() and sent.exception() is None:
+            return
+        self._begin("the records were not acknowledged in time" if not sent.done() else str(sent.exception()))
+        sent.add_done_callback(_look)
+        row_id = await self._spool.put(records)
+        self._under_way[row_id] = sent
+
+    async def check(self) -> None:
+        """Return when the log behind answers; raise EventLogUnavailable otherwise."""
+        await self._log.check()
+
+    def _begin(self, why: str) -> None:
+        if not self._spooling.is_set():
+            log.warning("Kafka is away, records go to the spool: %s", why)
+            self._spooling.set()
+
+    async def _drain(self) -> None:
+        while True:
+            await self._spooling.wait()
+            try:
+                await self._log.check()
+                await self._some()
+            except EventLogUnavailable as error:
+                log.debug("the spool waits: %s", error)
+                await asyncio.sleep(_PROBE_S)
+            except Exception:
+                log.exception("draining the spool failed; it is tried again")
+                await asyncio.sleep(_PROBE_S)
+
+    async def _some(self) -> None:
+        """Drain as much as is read at once; where that is all, end the spooling. Raises EventLogUnavailable."""
+        await self._deliver(await self._spool.head(_AT_ONCE))
+        if self._spool.records > _AT_ONCE:
+            return
+        self._open.clear()
+        try:
+            async with asyncio.timeout(_LAST_STRETCH_S):
+                while self._spool.records:
+                    await self._deliver(await self._spool.head(_AT_ONCE))
+            self._under_way.clear()
+            self._spooling.clear()
+            log.info("the spool is empty, records go to Kafka directly")
+        except TimeoutError as error:
+            raise EventLogUnavailable("the last stretch took too long") from error
+        finally:
+            self._open.set()
+
+    async def _deliver(self, rows: Sequence[Row]) -> None:
+        """Have the rows in Kafka, and out of the spool. Raises EventLogUnavailable; what was delivered is out then."""
+        if not rows:
+            return
+        for row in rows:
+            sent = self._under_way.get(row.id)
+            if sent is None or (sent.done() and sent.exception() is not None):
+                self._under_way[row.id] = self._log.send(row.records)
+        try:
+            await asyncio.wait([self._under_way[row.id] for row in rows])
+        finally:
+            await asyncio.shield(self._remove_delivered(row.id for row in rows))
+        for row in rows:
+            if (sent := self._under_way.get(row.id)) is not None and (fault := sent.exception()) is not None:
+                raise fault
+
+    async def _remove_delivered(self, row_ids: Iterable[int]) -> None:
+        """Take the first rows out, up to one that is not in Kafka yet."""
+        last_id = 0
+        for row_id in row_ids:
+            sent = self._under_way.get(row_id)
+            if sent is None or not sent.done() or sent.exception() is not None:
+                break
+            last_id = row_id
+        if last_id:
+            await self._spool.remove(last_id)
+            for row_id in [each for each in self._under_way if each <= last_id]:
+                del self._under_way[row_id]
+
+    async def close(self) -> None:
+        """Drain the spool if Kafka is there; what is left stays on the disk."""
+        with suppress(TimeoutError, EventLogUnavailable):
+            async with asyncio.timeout(_CLOSE_S):
+                while self._spooling.is_set():
+                    await self._log.check()
+                    await asyncio.sleep(0.01)
+        self._draining.cancel()
+        await asyncio.wait((self._draining,))
+        if self._spool.records:
+            log.warning("%d records stay in the spool %s", self._spool.records, self._spool.path)
+
+
+def _look(sent: "asyncio.Future[None]") -> None:
+    """Ask for the fault, lest asyncio complains that nobody did: the row in the spool is what counts."""
+    if not sent.cancelled():
+        sent.exception()
+
+
+@asynccontextmanager
+async def open_spooling(
+    log_behind: SendingLog, spool: Spool, patience_s: float = PATIENCE_S
+) -> AsyncIterator[SpoolingEventLog]:
+    """The log for as long as the block lasts; both that it is made of are the caller's."""
+    event_log = SpoolingEventLog(log_behind, spool, patience_s)
+    try:
+        yield event_log
+    finally:
+        await event_log.close()

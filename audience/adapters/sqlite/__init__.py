@@ -1,0 +1,1 @@
+"""SQLite: what one process keeps on its own disk."""

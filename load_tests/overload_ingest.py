@@ -1,0 +1,180 @@
+"""ingest-api under three times the load that it sustains: what it still accepts, refuses, and holds.
+
+    python -m load_tests.overload_ingest --seconds 120
+
+First as much as 16 connections that wait for their answers bring through; then, for the time given, three times that
+rate on many connections, which send at their own times and do not wait longer for a refusal. Passes when accepted
+events do not fall below 80% of the sustained rate, every refusal is a 429 or 503, and memory stays bounded; and when
+every accepted event is in the topic once.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import uvloop
+
+from audience.adapters.kafka.reader import end_of
+from audience.wire.topics import EVENTS
+from load_tests.bench_ingest import (
+    HOST,
+    SCENARIOS,
+    Scenario,
+    Template,
+    add_platform,
+    count,
+    cpu_s_of,
+    ingest_process,
+    rss_mib_of,
+)
+from load_tests.raw_http import Answers, drive
+
+TIMES = 3
+LEAST_SHARE = 0.8
+MOST_RSS_MIB = 600
+WARMUP_S = 3.0
+SUSTAINED_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Events a second, but for the statuses, which are requests."""
+
+    scenario: str
+    sustained: int
+    offered: int
+    accepted: int
+    share: float
+    share_of_cpu: float
+    """Accepted events a second of ingest-api's own processor time, as a share of the same under sustained load: what
+    remains of `share` where the load generator takes the processor away."""
+    statuses: dict[str, int]
+    p50_ms: float
+    p99_ms: float
+    rss_before_mib: float
+    rss_largest_mib: float
+    missing: int
+    doubled: int
+
+    @property
+    def passed(self) -> bool:
+        return (
+            max(self.share, self.share_of_cpu) >= LEAST_SHARE
+            and set(self.statuses) <= {"200", "429", "503"}
+            and self.rss_largest_mib <= MOST_RSS_MIB
+            and not self.missing
+            and not self.doubled
+        )
+
+
+async def _load(
+    port: int, seconds: float, templates: list[Template], every_s: float
+) -> tuple[list[Answers], list[set[int]]]:
+    acknowledged: list[set[int]] = [set() for _ in templates]
+    until_s = time.perf_counter() + seconds
+    drives = [
+        drive(HOST, port, until_s, template.request, numbers.add, every_s)
+        for template, numbers in zip(templates, acknowledged, strict=True)
+    ]
+    return await asyncio.gather(*drives), acknowledged
+
+
+async def _watched(pid: int, largest: list[float]) -> None:
+    while True:
+        largest.append(rss_mib_of(pid))
+        await asyncio.sleep(0.5)
+
+
+async def _overload(
+    port: int, pid: int, seconds: float, templates: list[Template], every_s: float
+) -> tuple[list[Answers], list[set[int]], float]:
+    largest: list[float] = []
+    watching = asyncio.create_task(_watched(pid, largest))
+    try:
+        answers, acknowledged = await _load(port, seconds, templates, every_s)
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+    return answers, acknowledged, max(largest)
+
+
+def run(scenario: Scenario, args: argparse.Namespace, port: int, pid: int) -> Result:
+    """The two loads on one process, and the check of the topic."""
+    run_id = f"o{time.time_ns():x}"
+
+    def templates(connections: int, name: str) -> list[Template]:
+        return [Template(scenario, args.write_key, f"{run_id}{name}", each, 1) for each in range(connections)]
+
+    uvloop.run(_load(port, WARMUP_S, templates(scenario.connections, "w"), 0))
+    cpu_s = cpu_s_of(pid)
+    _, numbers = uvloop.run(_load(port, SUSTAINED_S, templates(scenario.connections, "s"), 0))
+    sustained = sum(map(len, numbers)) * scenario.events / SUSTAINED_S
+    sustained_by_cpu = sustained * SUSTAINED_S / (cpu_s_of(pid) - cpu_s)
+    before = rss_mib_of(pid)
+
+    start = end_of(args.bootstrap, EVENTS)
+    every_s = args.connections * scenario.events / (sustained * TIMES)
+    flood = templates(args.connections, "f")
+    cpu_s = cpu_s_of(pid)
+    began_s = time.perf_counter()
+    answers, acknowledged, largest = uvloop.run(_overload(port, pid, args.seconds, flood, every_s))
+    took_s = time.perf_counter() - began_s
+    cpu_s = cpu_s_of(pid) - cpu_s
+
+    seen = count(args.bootstrap, start, f"{run_id}f")
+    wanted = {
+        f"{template.prefix}-{number:09d}-{index}"
+        for template, numbers_ in zip(flood, acknowledged, strict=True)
+        for number in numbers_
+        for index in range(scenario.events)
+    }
+    statuses: Counter[str] = Counter()
+    for answer in answers:
+        statuses.update({str(status): each for status, each in answer.statuses.items()})
+    seconds = sorted(each for answer in answers for each in answer.seconds)
+    accepted = len(wanted) / took_s
+    return Result(
+        scenario=scenario.name,
+        sustained=round(sustained),
+        offered=round(len(seconds) * scenario.events / took_s),
+        accepted=round(accepted),
+        share=round(accepted / sustained, 2),
+        share_of_cpu=round(len(wanted) / cpu_s / sustained_by_cpu, 2),
+        statuses=dict(statuses),
+        p50_ms=round(seconds[len(seconds) // 2] * 1000, 1),
+        p99_ms=round(seconds[int(len(seconds) * 0.99)] * 1000, 1),
+        rss_before_mib=before,
+        rss_largest_mib=largest,
+        missing=len(wanted - seen.keys()),
+        doubled=sum(each > 1 for each in seen.values()),
+    )
+
+
+def main() -> int:
+    """Run, print, and give 1 where it does not pass."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_platform(parser)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--connections", type=int, default=1_500)
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="batch")
+    parser.add_argument("--json", type=Path, help="also write the result there")
+    args = parser.parse_args()
+    with ingest_process(args) as (port, pid):
+        result = run(SCENARIOS[args.scenario], args, port, pid)
+    text = json.dumps({**asdict(result), "passed": result.passed}, indent=2) + "\n"
+    print(text, end="")
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(text, encoding="utf-8")
+    return int(not result.passed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Requests over real sockets that are never whole, or whose heads are too large: answered, and the line closed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from services._kit import protocol
+from services._kit.protocol import HEAD_BYTES, LimitedProtocol
+
+OPEN = b"POST / HTTP/1.1\r\nHost: x\r\n"
+
+
+class App:
+    """Reads the body and answers with its length; remembers how its requests ended."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.seen.append("gone")
+                return
+            size += len(message["body"])
+            more = message["more_body"]
+        self.seen.append("whole")
+        text = str(size).encode()
+        headers = [(b"content-length", str(len(text)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": text})
+
+
+class Server:
+    def __init__(self, app: App, port: int) -> None:
+        self.app = app
+        self.port = port
+
+    async def say(self, *pieces: bytes, pause_s: float = 0.0) -> bytes:
+        """Send these, then read until the server closes, or for 2 s."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            for piece in pieces:
+                writer.write(piece)
+                await asyncio.sleep(pause_s)
+            try:
+                async with asyncio.timeout(2):
+                    return await reader.read()
+            except TimeoutError:
+                return b"(open)"
+            except ConnectionResetError:
+                return b"(reset)"
+        finally:
+            writer.close()
+
+
+@pytest_asyncio.fixture
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    monkeypatch.setattr(protocol, "WHOLE_WITHIN_S", 0.5)
+    app = App()
+    config = uvicorn.Config(app, port=0, http=LimitedProtocol, ws="none", log_config=None, lifespan="off")
+    running = uvicorn.Server(config)
+    task = asyncio.create_task(running.serve())
+    while not running.started:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    yield Server(app, running.servers[0].sockets[0].getsockname()[1])
+    running.should_exit = True
+    await task
+
+
+def request(body: bytes, head: bytes = b"", *, close: bool = True) -> bytes:
+    ends = b"Connection: close\r\n" if close else b""
+    return OPEN + ends + head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+@pytest.mark.parametrize("size", [0, 5, 70_000, 1_000_000])
+async def test_a_request_that_is_whole(server: Server, size: int) -> None:
+    answer = await server.say(request(b"x" * size))
+    assert answer.endswith(b"\r\n\r\n%d" % size)
+    assert server.app.seen == ["whole"]
+
+
+async def test_requests_one_after_another_on_a_line(server: Server) -> None:
+    first = request(b"abc", close=False)
+    answer = await server.say(first, first[:20], first[20:] + request(b"x" * 10), pause_s=0.2)
+    assert [answer.count(b"\r\n\r\n%d" % size) for size in (3, 10)] == [2, 1]
+
+
+async def test_a_pause_between_requests_is_no_fault(server: Server) -> None:
+    answer = await server.say(request(b"abc", close=False), request(b"abc"), pause_s=0.8)
+    assert answer.count(b"\r\n\r\n3") == 2
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [],
+        [b"POST"],
+        [OPEN],
+        [OPEN + b"A: "],
+        [OPEN + b"Content-Length: 10\r\n\r\n"],
+        [OPEN + b"Content-Length: 10\r\n\r\nabc"],
+        [OPEN + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"],
+        [OPEN, b"A: b\r\n", b"C: d\r\n", b"E: f\r\n", b"G: h\r\n"],  # slow, and never idle for long
+    ],
+)
+async def test_what_is_never_whole_is_told_so(server: Server, pieces: list[bytes]) -> None:
+    answer = await server.say(*pieces, pause_s=0.1)
+    assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert b'"code":"too_slow"' in answer
+    assert server.app.seen in ([], ["gone"])
+    assert (await server.say(request(b"abc"))).endswith(b"3")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("lines", [1, 500])
+async def test_a_head_that_is_too_large(server: Server, lines: int, *, whole: bool) -> None:
+    line = b"A: " + b"x" * (HEAD_BYTES // lines + 100) + b"\r\n"
+    answer = await server.say(request(b"abc", line * lines) if whole else OPEN + line * lines)
+    assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert server.app.seen == []
+
+
+async def test_a_head_may_be_as_large_as_the_limit(server: Server) -> None:
+    assert (await server.say(request(b"abc", b"A: " + b"x" * (HEAD_BYTES - 200) + b"\r\n"))).endswith(b"3")
