@@ -20,7 +20,7 @@ from audience.ports.catalog import (
     SegmentMissing,
 )
 from audience.rules import References, RuleInvalid, parse_rule
-from audience.rules.references import segments_of
+from audience.rules.references import computed_traits_of, lists_of, segments_of
 from services._kit.errors import ApiError, FieldError, unavailable
 from services.segments.catalog_copy import CatalogCopy
 from services.segments.drafts import Fields
@@ -92,7 +92,7 @@ class Saving:
 
 
 def _draft(fields: Fields, view: CatalogView) -> SegmentDraft:
-    references = References(key=fields.key, segments=view.segments)
+    references = References(fields.key, view.segments, view.lists, view.computed_traits)
     rule = parse_rule(fields.rule, regex=compile_regex, references=references)
     return SegmentDraft(
         key=fields.key,
@@ -102,6 +102,8 @@ def _draft(fields: Fields, view: CatalogView) -> SegmentDraft:
         tags=fields.tags,
         status=fields.status,
         refers_to=segments_of(rule),
+        reads_lists=lists_of(rule),
+        reads_computed_traits=computed_traits_of(rule),
     )
 
 
