@@ -7,7 +7,7 @@ anything else of a request.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -26,7 +26,7 @@ from services.segments.paths import as_sent, decode_once
 from services.segments.scopes import require, scope_of
 from services.segments.spaces import space_error
 from services.segments.together import Together
-from services.segments.tokens import Tokens
+from services.segments.tokens import Tokens, rate_headers
 
 OPEN: Final = frozenset(("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"))
 PROFILE: Final = "/v1/profiles/{profile_id}"
@@ -105,7 +105,7 @@ class Entrance:
         authorization, client_id = _headers(scope)
         path = as_sent(scope)
         hot = _hot(scope["method"], path)
-        route, status = hot[0] if hot else _UNMATCHED, 500
+        route, status, left = hot[0] if hot else _UNMATCHED, 500, None
         try:
             client = desk.tokens.remembered(authorization) or await desk.tokens.client_of(authorization)
             left = desk.tokens.left(client, desk.per_second)
@@ -113,7 +113,8 @@ class Entrance:
             workspace = client.access.workspace
             body = await _answer(desk, workspace, *hot, receive) if hot else None
         except Exception as error:  # noqa: BLE001  answered, and logged with its traceback where it is a fault of ours
-            status = await _refuse(error, scope, receive, send, request_id_from(client_id))
+            rate = {} if left is None else rate_headers(desk.per_second, left)
+            status = await _refuse(error, scope, receive, send, request_id_from(client_id), rate)
         else:
             if body is not None:
                 status = 200
@@ -192,7 +193,9 @@ async def _body(receive: Receive) -> bytes:
             return body
 
 
-async def _refuse(error: Exception, scope: Scope, receive: Receive, send: Send, request_id: str) -> int:
+async def _refuse(
+    error: Exception, scope: Scope, receive: Receive, send: Send, request_id: str, headers: Mapping[str, str]
+) -> int:
     """Answer with the error in the contract's shape; gives the status."""
     match error:
         case ApiError():
@@ -205,6 +208,7 @@ async def _refuse(error: Exception, scope: Scope, receive: Receive, send: Send, 
     shape = space_error if as_sent(scope).startswith(SPACES) else error_response
     response = shape(refusal, request_id)
     response.headers["Request-Id"] = request_id
+    response.headers.update(headers)
     await response(scope, receive, send)
     return refusal.status
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from audience.ports.catalog import Segment
 from audience.ports.memberships import Member, MembershipReads
@@ -173,14 +173,18 @@ class Export(Response):
 
     async def _send(self, send: Send, gone: "asyncio.Task[None]") -> None:
         encoder = ENCODERS[self._form]()
+        begin: Message | None = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         async with self._batches() as batches:
-            first = await anext(batches, ())
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send_piece(send, await asyncio.to_thread(encoder.rows, first))
             async for batch in batches:
                 if gone.done():
                     return
+                if begin is not None:  # only now, so that a database that is away is 503
+                    await send(begin)
+                    begin = None
                 await send_piece(send, await asyncio.to_thread(encoder.rows, batch))
+        if begin is not None:
+            await send(begin)
+            await send_piece(send, encoder.rows(()))
         await send({"type": "http.response.body", "body": await asyncio.to_thread(encoder.end), "more_body": False})
 
     def _batches(self) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Member]]]:

@@ -119,8 +119,8 @@ class Publisher:
 
     async def _attempt(self) -> None:
         try:
-            await self.publish_computed_traits()  # first, since rules read them
             await self.publish()
+            await self.publish_computed_traits()
             await self.publish_lists()
             await self.remove_leaving()
         except (StoreUnavailable, EventLogUnavailable) as error:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from audience.adapters.regex import compile_regex
 from audience.ports.catalog import (
@@ -26,7 +26,7 @@ from services.segments.catalog_copy import CatalogCopy
 from services.segments.drafts import Fields
 from services.segments.publisher import Publisher
 
-_ATTEMPTS: Final = 8
+_ATTEMPTS: Final = 12
 
 _Write = Callable[[SegmentDraft, CatalogView], Awaitable[Segment]]
 
@@ -76,7 +76,7 @@ class Saving:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(CatalogMoved),
             stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_random(0, 0.02),
+            wait=wait_random_exponential(multiplier=0.01, max=0.3),
             reraise=True,
         ):
             with attempt:

@@ -52,11 +52,10 @@ class PostgresSegmentCatalog:
     async def view(self, workspace: str) -> CatalogView:
         """What a rule may refer to now."""
         async with self._pool.transaction(isolation="repeatable_read") as connection:
-            revision = await _revision(connection, workspace)
+            revision, *readable = await _state(connection, workspace)
             rows = await connection.fetch(
                 "SELECT key, refers_to FROM segments WHERE workspace = $1 AND status IN ('live', 'paused')", workspace
             )
-            readable = await _readable(connection, workspace)
         return CatalogView(revision, {row["key"]: frozenset(row["refers_to"]) for row in rows}, *readable)
 
     async def create(self, workspace: str, draft: SegmentDraft, view: CatalogView, now_ms: int) -> Segment:
@@ -194,24 +193,26 @@ class PostgresSegmentCatalog:
         )
 
 
-async def _revision(connection: Connection, workspace: str) -> int:
-    revision: int = await connection.fetchval(
-        "SELECT coalesce(max(revision), 0) FROM segments WHERE workspace = $1", workspace
-    )
-    return revision
+_State = tuple[int, frozenset[str], frozenset[str]]
+"""What a rule is checked against: the last revision, the lists, the computed traits."""
+
+_STATE: Final = """
+    SELECT (SELECT coalesce(max(revision), 0) FROM segments WHERE workspace = $1) AS revision,
+        ARRAY(SELECT key FROM lists WHERE workspace = $1) AS lists,
+        ARRAY(SELECT key FROM computed_traits WHERE workspace = $1 AND NOT deleted) AS computed_traits
+"""
+
+
+async def _state(connection: Connection, workspace: str) -> _State:
+    row = await connection.fetchrow(_STATE, workspace)
+    if row is None:
+        raise AssertionError("the statement gives a row always")
+    return row["revision"], frozenset(row["lists"]), frozenset(row["computed_traits"])
 
 
 async def _same_view(connection: Connection, workspace: str, view: CatalogView) -> None:
-    revision, readable = await _revision(connection, workspace), await _readable(connection, workspace)
-    if revision != view.revision or readable != (view.lists, view.computed_traits):
+    if await _state(connection, workspace) != (view.revision, view.lists, view.computed_traits):
         raise CatalogMoved
-
-
-async def _readable(connection: Connection, workspace: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The keys of the lists and of the computed traits."""
-    lists = await connection.fetch("SELECT key FROM lists WHERE workspace = $1", workspace)
-    traits = await connection.fetch("SELECT key FROM computed_traits WHERE workspace = $1 AND NOT deleted", workspace)
-    return frozenset(row["key"] for row in lists), frozenset(row["key"] for row in traits)
 
 
 async def _held(connection: Connection, workspace: str, key: str, known: frozenset[int] | None) -> Segment:

@@ -1,4 +1,4 @@
-"""What segments have in common, by roaring bitmaps of their members' numbers (docs/adr/0011-overlaps.md).
+"""What segments have in common, by roaring bitmaps of their members' numbers (docs/adr/0012-overlaps.md).
 
 A bitmap is read from the index once, and brought up to date by the changes since: both in one snapshot for all that are
 asked for, so that the answer is of one instant. It is read anew where its cardinality is not the segment's size in that

@@ -11,7 +11,7 @@ def upgrade() -> None:
 
     The number stands beside each membership too, and in its index, so that the members of a segment are read as
     numbers from the index alone. `seq` is taken from one sequence while the row of the segment's size is locked, so
-    that within a segment the order of numbers is the order of commits (docs/adr/0010-changes-beside-the-index.md).
+    that within a segment the order of numbers is the order of commits (docs/adr/0011-changes-beside-the-index.md).
     """
     op.execute("CREATE SEQUENCE profile_numbers")
     op.execute("ALTER TABLE membership_versions ADD COLUMN number bigint")
