@@ -1,9 +1,9 @@
 """The segments of a workspace, and the credentials of those who send and read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 SegmentStatus = Literal["draft", "live", "paused", "archived"]
 
@@ -28,12 +28,18 @@ class Segment:
     updated_ms: int
     deleted: bool = False
 
+    @property
+    def evaluated(self) -> bool:
+        """Whether it has members: archived ones and drafts have none."""
+        return self.status in ("live", "paused")
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentDraft:
     """What an author gives: a segment that has not been saved. Its rule has been checked.
 
-    `refers_to` holds the segments that the rule names, so that none of them is taken away.
+    `refers_to` holds the segments that the rule names, `reads_lists` and `reads_computed_traits` the lists and computed
+    traits, so that none of them is taken away.
     """
 
     key: str
@@ -43,14 +49,28 @@ class SegmentDraft:
     tags: tuple[str, ...]
     status: SegmentStatus
     refers_to: frozenset[str] = frozenset()
+    reads_lists: frozenset[str] = frozenset()
+    reads_computed_traits: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogView:
-    """What rules may refer to, as of a revision: for each live or paused segment the segments that it refers to."""
+    """What rules may refer to, as of a revision: for each live or paused segment the segments that it refers to, and
+    the lists and computed traits that there are."""
 
     revision: int
     segments: Mapping[str, frozenset[str]]
+    lists: frozenset[str] = frozenset()
+    computed_traits: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentVersion:
+    """A rule that a segment has or had."""
+
+    version: int
+    rule: Mapping[str, Any]
+    created_ms: int
 
 
 class SegmentExists(Exception):
@@ -109,6 +129,9 @@ class SegmentCatalog(Protocol):
     async def page(self, workspace: str, after_key: str, limit: int) -> Sequence[Segment]:
         """Up to `limit` segments in the order of their keys, behind `after_key` (empty: from the first)."""
 
+    async def versions(self, workspace: str, key: str, before: int, limit: int) -> Sequence[SegmentVersion]:
+        """Up to `limit` versions below `before`, newest first."""
+
     async def evaluated(self, known: object) -> tuple[object, Mapping[str, frozenset[str]]] | None:
         """The keys of the live and paused segments of each workspace, and a mark; None while the mark is `known`."""
 
@@ -151,8 +174,150 @@ class SourceCatalog(Protocol):
         """Every source of every workspace that has not been revoked. Raises StoreUnavailable."""
 
 
+ANY_SCOPE: Final = "*"
+SCOPES: Final = (
+    ANY_SCOPE,
+    "memberships:read",
+    "profiles:read",
+    "profiles:write",
+    "segments:read",
+    "segments:write",
+    "lists:write",
+)
+"""What tokens can be made for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAccess:
+    """What a token opens: a workspace, and in it what its scopes name. `ANY_SCOPE` is every one."""
+
+    workspace: str
+    scopes: frozenset[str]
+
+
 class TokenCatalog(Protocol):
     """API tokens. Only their SHA-256 is kept."""
 
-    async def workspace_of(self, token_sha256: bytes) -> str | None:
-        """The workspace that a token opens; None where the token is unknown. Raises StoreUnavailable."""
+    async def access_of(self, token_sha256: bytes) -> TokenAccess | None:
+        """What a token opens; None where it is unknown, revoked or expired. Raises StoreUnavailable."""
+
+    async def used(self, at_s: Mapping[bytes, float]) -> None:
+        """Note when tokens, by their SHA-256, were used last (Unix seconds). Raises StoreUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedList:
+    """A list of profile ids that rules may ask for; `size` is how many are on it."""
+
+    key: str
+    name: str
+    size: int
+    created_ms: int
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileLists:
+    """Every list that a profile is on, as of a revision."""
+
+    workspace: str
+    profile_id: str
+    revision: int
+    lists: tuple[str, ...]
+
+
+class ListMissing(Exception):
+    """There is no list with this key."""
+
+
+class ListCatalog(Protocol):
+    """Uploaded lists. Raises StoreUnavailable."""
+
+    async def get(self, workspace: str, key: str) -> UploadedList | None: ...
+
+    async def page(self, workspace: str, after_key: str, limit: int) -> Sequence[UploadedList]:
+        """Up to `limit` lists in the order of their keys, behind `after_key` (empty: from the first)."""
+
+    async def put(self, workspace: str, key: str, name: str, now_ms: int) -> tuple[UploadedList, bool]:
+        """Make a list or give it a name; whether it was made."""
+
+    async def add(
+        self, workspace: str, key: str, profile_ids: Collection[str], now_ms: int
+    ) -> tuple[UploadedList, int]:
+        """Put profiles on a list; gives how many were not on it before. Raises ListMissing."""
+
+    async def delete(self, workspace: str, key: str) -> None:
+        """Raises ListMissing, SegmentInUse where a segment's rule asks for it."""
+
+    def publishing(self, limit: int) -> AbstractAsyncContextManager[Sequence[ProfileLists]]:
+        """The profiles whose lists the jobs have not been told of; leaving the block without an error says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedComputedTrait:
+    """A computed trait as saved. A deleted one is seen only by those who tell the jobs."""
+
+    workspace: str
+    key: str
+    definition: Mapping[str, Any]
+    revision: int
+    created_ms: int
+    updated_ms: int
+    deleted: bool = False
+
+
+class ComputedTraitMissing(Exception):
+    """There is no computed trait with this key."""
+
+
+class ComputedTraitCatalog(Protocol):
+    """Computed traits. Raises StoreUnavailable."""
+
+    async def get(self, workspace: str, key: str) -> SavedComputedTrait | None: ...
+
+    async def page(self, workspace: str, after_key: str, limit: int) -> Sequence[SavedComputedTrait]:
+        """Up to `limit` computed traits in the order of their keys, behind `after_key` (empty: from the first)."""
+
+    async def put(
+        self, workspace: str, key: str, definition: Mapping[str, Any], now_ms: int
+    ) -> tuple[SavedComputedTrait, bool]:
+        """Make a computed trait or replace it; whether it was made."""
+
+    async def delete(self, workspace: str, key: str, now_ms: int) -> None:
+        """Raises ComputedTraitMissing, SegmentInUse where a segment's rule reads it."""
+
+    def publishing(self, limit: int) -> AbstractAsyncContextManager[Sequence[SavedComputedTrait]]:
+        """Those whose last change the jobs have not been told of, as `SegmentCatalog.publishing`."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer that was given to a request with an idempotency key."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class KeyInUse(Exception):
+    """A request with this idempotency key is being answered just now."""
+
+
+class KeyTaken(Exception):
+    """Another request had this idempotency key."""
+
+
+class IdempotencyKeys(Protocol):
+    """Requests that carry a key, and what they were answered. Raises StoreUnavailable."""
+
+    async def claim(self, workspace: str, key: str, fingerprint: bytes, now_ms: int) -> KeptAnswer | None:
+        """The answer that was given before; None where this caller is to give it. Raises KeyInUse, KeyTaken."""
+
+    async def keep(self, workspace: str, key: str, answer: KeptAnswer) -> None:
+        """Remember an answer for as long as keys are kept."""
+
+    async def release(self, workspace: str, key: str) -> None:
+        """Forget a claim that came to nothing."""
+
+    async def forget(self, before_ms: int) -> None:
+        """Forget the keys of a time."""

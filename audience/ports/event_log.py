@@ -30,8 +30,19 @@ class EventLog(Protocol):
         """Return when the log answers; raise EventLogUnavailable otherwise."""
 
 
+class KeptEvent(Event, Protocol):
+    """An accepted event with the ids that it came with."""
+
+    @property
+    def user_id(self) -> str | None: ...
+    @property
+    def anonymous_id(self) -> str | None: ...
+    @property
+    def group_id(self) -> str | None: ...
+
+
 class EventHistory(Protocol):
     """The accepted events of one profile, as far back as they are kept."""
 
-    async def events_of(self, workspace: str, profile_id: str) -> Iterable[Event]:
+    async def events_of(self, workspace: str, profile_id: str) -> Iterable[KeptEvent]:
         """In the order of acceptance. Raises EventLogUnavailable, also when it takes longer than its time limit."""

@@ -17,6 +17,8 @@ EVENTS_BAD: Final = "events.bad"
 SEGMENTS: Final = "segments"
 MEMBERSHIPS: Final = "memberships"
 PROFILES: Final = "profiles"
+PROFILE_LISTS: Final = "profiles.lists"
+COMPUTED_TRAITS: Final = "computed-traits"
 COMMANDS: Final = "profiles.commands"
 REPLIES: Final = "profiles.replies"
 EPOCHS: Final = "rule-evaluation.epochs"
@@ -126,6 +128,29 @@ class SegmentRecord(
     name: str = ""
 
 
+class ComputedTraitRecord(Struct, frozen=True, gc=False, tag_field="schema", tag="computed-trait/1", kw_only=True):
+    """A computed trait's definition (topic `computed-traits`, compacted, key = computed trait).
+
+    `revision` is taken from the same numbers as that of segments. A deleted one is first written with the status
+    ``deleted``, then as a tombstone.
+    """
+
+    workspace: str
+    key: str
+    revision: int
+    status: Literal["live", "deleted"]
+    definition: Raw
+
+
+class ProfileListsRecord(Struct, frozen=True, gc=False, tag_field="schema", tag="profile-lists/1", kw_only=True):
+    """Every list that a profile is on as of `revision` (topic `profiles.lists`, compacted, key = profile): absolute."""
+
+    workspace: str
+    profile_id: str
+    revision: int
+    lists: tuple[str, ...]
+
+
 class ProfileRecord(
     Struct, frozen=True, gc=False, tag_field="schema", tag="profile/1", omit_defaults=True, kw_only=True
 ):
@@ -167,6 +192,8 @@ decode_profile_input = msgspec.json.Decoder(ProfileInput).decode
 decode_event = msgspec.json.Decoder(EventRecord).decode
 decode_bad_event = msgspec.json.Decoder(BadEventRecord).decode
 decode_segment = msgspec.json.Decoder(SegmentRecord).decode
+decode_computed_trait = msgspec.json.Decoder(ComputedTraitRecord).decode
+decode_profile_lists = msgspec.json.Decoder(ProfileListsRecord).decode
 decode_profile = msgspec.json.Decoder(ProfileRecord).decode
 decode_membership_change = msgspec.json.Decoder(MembershipChange).decode
 decode_explain_reply = msgspec.json.Decoder(ExplainReply).decode

@@ -40,8 +40,8 @@ async def refuse_demo_credentials(
             for source in await sources.sources()
             if source.write_key == WRITE_KEY
         ]
-    if tokens is not None and (workspace := await tokens.workspace_of(token_sha256(API_TOKEN))) is not None:
-        found.append(f"an API token of workspace {workspace!r}")
+    if tokens is not None and (access := await tokens.access_of(token_sha256(API_TOKEN))) is not None:
+        found.append(f"an API token of workspace {access.workspace!r}")
     if found:
         raise DemoCredentialsPresent(
             f"this is a production install, and everybody knows these credentials: {'; '.join(found)}. "

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
@@ -11,7 +12,7 @@ import typer
 from audience.adapters.postgres.pool import Pool, open_pool
 from audience.adapters.postgres.sources import PostgresSourceCatalog, SourceExists
 from audience.adapters.postgres.tokens import PostgresTokenCatalog
-from audience.ports.catalog import Source
+from audience.ports.catalog import ANY_SCOPE, SCOPES, Source
 from services._kit import demo
 from services._kit.demo import token_sha256
 from services.operations.running import WaitOption, WorkspaceOption, fail, load_settings, run, slug, waiting
@@ -73,22 +74,39 @@ def revoke_source(
 def create_token(
     name: str = typer.Argument(help="Who it is for; unique in the workspace."),
     workspace: str = WorkspaceOption,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help=f"One of {', '.join(SCOPES)}; again for more. None: all.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=3_650, help="It ends after so many. None: never.")] = None,
 ) -> None:
     """Make a token and print it. Only its SHA-256 is kept, so it cannot be shown again."""
+    if unknown := [each for each in scope or () if each not in SCOPES]:
+        fail(f"there is no scope {unknown[0]!r}; there are {', '.join(SCOPES)}")
     token = f"am_{secrets.token_urlsafe(32)}"
-    run(
-        _with_pool(
-            load_settings(), 0, lambda pool: PostgresTokenCatalog(pool).create(workspace, name, token_sha256(token))
-        )
-    )
+    ends_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
+
+    async def create(pool: Pool) -> None:
+        scopes = scope or (ANY_SCOPE,)
+        await PostgresTokenCatalog(pool).create(workspace, name, token_sha256(token), scopes, ends_at)
+
+    run(_with_pool(load_settings(), 0, create))
     typer.echo(token)
+
+
+@tokens.command("revoke")
+def revoke_token(name: str = typer.Argument(help="Its name."), workspace: str = WorkspaceOption) -> None:
+    """Take a token away. It stops working within seconds (AUDIENCE_TOKEN_CACHE_S)."""
+    run(_with_pool(load_settings(), 0, lambda pool: PostgresTokenCatalog(pool).revoke(workspace, name)))
+    typer.echo(f"revoked {name!r}")
 
 
 @tokens.command("list")
 def list_tokens() -> None:
-    """Print every token's workspace, name and time of creation; never the token."""
+    """Print every token's workspace, name, scopes, when it was made, ends, was used last; never the token."""
     for each in run(_with_pool(load_settings(), 0, lambda pool: PostgresTokenCatalog(pool).list())):
-        typer.echo(f"{each.workspace}\t{each.name}\t{each.created_at.isoformat()}")
+        times = (each.created_at, each.expires_at, each.last_used_at)
+        shown = [at.isoformat(timespec="seconds") if at else "-" for at in times]
+        typer.echo("\t".join((each.workspace, each.name, ",".join(each.scopes), *shown)))
 
 
 def demo_credentials(wait_s: float = WaitOption) -> None:
@@ -106,5 +124,5 @@ async def _ensure_demo(pool: Pool) -> None:
         with suppress(SourceExists):  # revoked, and whoever did that meant it
             await source_catalog.create(Source(demo.WORKSPACE, demo.SOURCE, "Demo", demo.WRITE_KEY))
     digest = token_sha256(demo.API_TOKEN)
-    if await token_catalog.workspace_of(digest) is None:
+    if await token_catalog.access_of(digest) is None:
         await token_catalog.create(demo.WORKSPACE, "demo", digest)

@@ -11,14 +11,14 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from audience.adapters.postgres.migrate import SchemaTooNew
 from audience.adapters.postgres.sources import SourceExists, SourceMissing
-from audience.adapters.postgres.tokens import TokenExists
+from audience.adapters.postgres.tokens import TokenExists, TokenMissing
 from audience.ports.event_log import EventLogUnavailable
 from audience.ports.stores import RecordRefused, StoreUnavailable
 from services.operations.settings import OperationsSettings
 
 T = TypeVar("T")
 _AWAY = (StoreUnavailable, EventLogUnavailable)
-_REFUSED = (SchemaTooNew, SourceExists, SourceMissing, TokenExists, RecordRefused)
+_REFUSED = (SchemaTooNew, SourceExists, SourceMissing, TokenExists, TokenMissing, RecordRefused)
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 

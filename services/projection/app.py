@@ -52,6 +52,7 @@ def projection_app(settings: ProjectionSettings, registry: CollectorRegistry, op
                 batch_records=settings.projection_batch_records,
                 retry_max_s=settings.projection_retry_max_s,
                 reports_bad=name == PROFILE_STORE,
+                every_version=name == MEMBERSHIP_INDEX,  # it keeps the changes between them
             )
             loop = SinkLoop(options, records, sink, ports.event_log, metrics)
             checks[name] = loop.check

@@ -25,7 +25,7 @@ class Item(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """The newest version of each profile, what could not be decoded and why, how many records were passed over."""
+    """The versions of profiles to write, what could not be decoded and why, how many records were passed over."""
 
     items: list[Item] = field(default_factory=list)
     bad: list[tuple[Record, str]] = field(default_factory=list)
@@ -33,8 +33,11 @@ class Batch:
     tombstones: int = 0
 
 
-def read_batch(records: Sequence[Record]) -> Batch:
-    """Decode the records. A tombstone says that the log forgets a profile; the stores forget by their own retention."""
+def read_batch(records: Sequence[Record], *, every_version: bool = False) -> Batch:
+    """Decode the records; of several versions of a profile the newest is wanted, or every one.
+
+    A tombstone says that the log forgets a profile; the stores forget by their own retention.
+    """
     batch = Batch()
     newest: dict[tuple[str, str], Item] = {}
     for record in records:
@@ -46,13 +49,16 @@ def read_batch(records: Sequence[Record]) -> Batch:
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             batch.bad.append((record, f"{type(error).__name__}: {error}"))
             continue
+        if every_version:
+            batch.items.append(item)
+            continue
         key = (item.profile.workspace, item.profile.profile_id)
         known = newest.get(key)
         if known is not None:
             batch.stale += 1
         if known is None or known.profile.version < item.profile.version:
             newest[key] = item
-    batch.items = list(newest.values())
+    batch.items += newest.values()
     return batch
 
 

@@ -1,4 +1,4 @@
-"""One store's loop: read a batch, write what is newest in it until the store has it, only then commit.
+"""One store's loop: read a batch, write it until the store has it, only then commit.
 
 Nothing is kept but in Kafka: a crash at any point repeats at most a batch, and writing it again changes nothing. While
 the store is away the loop waits and tries, for ever, keeps its place in the consumer group, and says so (`check`).
@@ -55,12 +55,16 @@ class Records(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SinkOptions:
-    """How a loop works. `reports_bad`: of the loops over one topic, one reports what cannot be decoded."""
+    """How a loop works. `reports_bad`: of the loops over one topic, one reports what cannot be decoded.
+
+    `every_version`: the store wants each version of a profile, not the newest of a batch alone.
+    """
 
     name: str
     batch_records: int
     retry_max_s: float
     reports_bad: bool
+    every_version: bool = False
 
 
 class SinkLoop:
@@ -95,8 +99,8 @@ class SinkLoop:
 
     async def project(self, records: Sequence[Record]) -> None:
         """One batch."""
-        # Step 1: what is in it. Of several versions of a profile only the newest matters.
-        batch = read_batch(records)
+        # Step 1: what is in it.
+        batch = read_batch(records, every_version=self._options.every_version)
         # Step 2: keep what cannot be decoded where it can be looked at and replayed.
         await self._set_aside([(record, UNDECODABLE, why) for record, why in batch.bad])
         # Step 3: write, for as long as it takes.

@@ -8,16 +8,23 @@ from audience.adapters.kafka.history import KafkaEventHistory
 from audience.adapters.kafka.producer import open_event_log
 from audience.adapters.kafka.requests import open_explainer
 from audience.adapters.postgres.catalog import PostgresSegmentCatalog
+from audience.adapters.postgres.computed_traits import PostgresComputedTraitCatalog
+from audience.adapters.postgres.idempotency import PostgresIdempotencyKeys
+from audience.adapters.postgres.lists import PostgresListCatalog
 from audience.adapters.postgres.membership_index import PostgresMembershipIndex
+from audience.adapters.postgres.membership_reads import PostgresMembershipReads
 from audience.adapters.postgres.pool import open_pool
+from audience.adapters.postgres.size_history import PostgresSizeHistory
 from audience.adapters.postgres.tokens import PostgresTokenCatalog
 from audience.telemetry import logs
-from audience.wire.topics import COMMANDS, EVENTS, REPLIES, SEGMENTS
+from audience.wire.topics import COMMANDS, COMPUTED_TRAITS, EVENTS, PROFILE_LISTS, REPLIES, SEGMENTS
 from services._kit.profile_store import open_profile_store
-from services._kit.server import serve
+from services._kit.server import Stopping, serve
 from services.segments.app import Ports, segments_app
+from services.segments.exporting import AT_ONCE
 from services.segments.settings import SegmentsSettings
 
+TOPICS = (SEGMENTS, COMPUTED_TRAITS, PROFILE_LISTS, EVENTS, COMMANDS, REPLIES)
 LINGER_MS = 0.0
 """A question or a change of a segment goes out at once: there are few, and somebody waits."""
 
@@ -30,6 +37,15 @@ def main() -> None:
     async def open_ports(stack: AsyncExitStack) -> Ports:
         dsn, bootstrap = settings.postgres_dsn.get_secret_value(), settings.kafka_bootstrap_servers
         catalog = await stack.enter_async_context(open_pool(dsn, max_size=6, application="segment-api"))
+        exports = await stack.enter_async_context(
+            open_pool(
+                dsn,
+                max_size=AT_ONCE,
+                statement_timeout_s=settings.export_timeout_s,
+                application="segment-api-exports",
+                by_key=True,
+            )
+        )
         reads = await stack.enter_async_context(
             open_pool(
                 dsn,
@@ -40,17 +56,25 @@ def main() -> None:
                 by_key=True,
             )
         )
+        by_segment = await stack.enter_async_context(
+            open_pool(dsn, max_size=6, application="segment-api-segments", by_key=True)
+        )
         event_log = await stack.enter_async_context(
-            open_event_log(bootstrap, "segment-api", topics=(SEGMENTS, EVENTS, COMMANDS, REPLIES), linger_ms=LINGER_MS)
+            open_event_log(bootstrap, "segment-api", topics=TOPICS, linger_ms=LINGER_MS)
         )
         explainer = await stack.enter_async_context(
             open_explainer(bootstrap, event_log, timeout_s=settings.explain_timeout_s)
         )
         return Ports(
             catalog=PostgresSegmentCatalog(catalog),
+            computed_traits=PostgresComputedTraitCatalog(catalog),
+            lists=PostgresListCatalog(catalog),
             tokens=PostgresTokenCatalog(catalog),
+            idempotency=PostgresIdempotencyKeys(catalog),
             profiles=await open_profile_store(stack, settings, reads),
             index=PostgresMembershipIndex(catalog),
+            members=PostgresMembershipReads(by_segment, exports),
+            sizes=PostgresSizeHistory(catalog),
             event_log=event_log,
             history=KafkaEventHistory(bootstrap, time_limit_s=settings.history_timeout_s),
             explainer=explainer,
@@ -59,7 +83,8 @@ def main() -> None:
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
-    serve(segments_app(settings, registry, open_ports), settings)
+    stopping = Stopping()
+    serve(segments_app(settings, registry, open_ports, stopping), settings, stopping)
 
 
 if __name__ == "__main__":

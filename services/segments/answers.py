@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
-from audience.ports.catalog import Segment
+from audience.ports.catalog import SavedComputedTrait, Segment, UploadedList
+from audience.ports.memberships import Change
 from audience.profiles.model import Membership, Profile
 from audience.rules.dates import format_ms
 
@@ -67,6 +68,38 @@ def segment_json(segment: Segment, size: int) -> dict[str, Any]:
         "created_at": format_ms(segment.created_ms),
         "updated_at": format_ms(segment.updated_ms),
         "backfill": None,
+    }
+
+
+def change_json(change: Change) -> dict[str, Any]:
+    """A change of a segment's members."""
+    return {
+        "seq": change.seq,
+        "profile_id": change.profile_id,
+        "change": "entered" if change.entered else "exited",
+        "at": instant(change.at_ms),
+        "version": change.version,
+    }
+
+
+def list_json(found: UploadedList) -> dict[str, Any]:
+    """An uploaded list, without those on it."""
+    return {
+        "key": found.key,
+        "name": found.name,
+        "size": found.size,
+        "created_at": format_ms(found.created_ms),
+        "updated_at": format_ms(found.updated_ms),
+    }
+
+
+def computed_trait_json(trait: SavedComputedTrait) -> dict[str, Any]:
+    """A computed trait as its author gave it."""
+    return {
+        **trait.definition,
+        "key": trait.key,
+        "created_at": format_ms(trait.created_ms),
+        "updated_at": format_ms(trait.updated_ms),
     }
 
 

@@ -8,28 +8,55 @@ from typing import Final
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.middleware.gzip import GZipMiddleware
 
-from audience.ports.catalog import SegmentCatalog, TokenCatalog
+from audience.ports.catalog import ComputedTraitCatalog, IdempotencyKeys, ListCatalog, SegmentCatalog, TokenCatalog
 from audience.ports.event_log import EventHistory, EventLog
+from audience.ports.memberships import MembershipReads, SizeHistory
 from audience.ports.questions import Explainer
 from audience.ports.stores import MembershipIndex, ProfileStore
 from services._kit.app import create_app
 from services._kit.demo import refuse_demo_credentials
 from services._kit.health import Check
 from services._kit.tasks import background
-from services.segments import openapi, routes_profiles, routes_segments
+from services.segments import (
+    openapi,
+    routes_changes,
+    routes_computed_traits,
+    routes_lists,
+    routes_members,
+    routes_profiles,
+    routes_segments,
+    routes_spaces,
+    routes_versions,
+)
 from services.segments.catalog_copy import CatalogCopy
 from services.segments.entrance import Desk, Entrance
 from services.segments.explaining import Explaining
+from services.segments.exporting import Exports
+from services.segments.housekeeping import Housekeeping
+from services.segments.lookups import Lookups
 from services.segments.metrics import SegmentsMetrics
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving
 from services.segments.settings import SegmentsSettings
+from services.segments.streaming import Tail
 from services.segments.together import Together
 from services.segments.tokens import Tokens
 from services.segments.work import Work
 
 API_VERSION: Final = "1"
+ROUTES: Final = (
+    routes_profiles,
+    routes_segments,
+    routes_versions,
+    routes_members,
+    routes_changes,
+    routes_lists,
+    routes_computed_traits,
+    routes_spaces,
+)
+NOT_PACKED: Final = ("text/event-stream", "application/vnd.apache.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +64,14 @@ class Ports:
     """The outside, as this service needs it."""
 
     catalog: SegmentCatalog
+    computed_traits: ComputedTraitCatalog
+    lists: ListCatalog
     tokens: TokenCatalog
+    idempotency: IdempotencyKeys
     profiles: ProfileStore
     index: MembershipIndex
+    members: MembershipReads
+    sizes: SizeHistory
     event_log: EventLog
     history: EventHistory
     explainer: Explainer
@@ -49,8 +81,13 @@ OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
 """Opens the ports on the stack that closes them."""
 
 
-def segments_app(settings: SegmentsSettings, registry: CollectorRegistry, open_ports: OpenPorts) -> Entrance:
-    """segment-api over these ports."""
+def segments_app(
+    settings: SegmentsSettings,
+    registry: CollectorRegistry,
+    open_ports: OpenPorts,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Entrance:
+    """segment-api over these ports. `stopping` says that the server ends, and with it what never ends by itself."""
     metrics = SegmentsMetrics(registry)
 
     async def open_resources(app: FastAPI, stack: AsyncExitStack) -> Mapping[str, Check]:
@@ -58,20 +95,38 @@ def segments_app(settings: SegmentsSettings, registry: CollectorRegistry, open_p
         await refuse_demo_credentials(settings, tokens=ports.tokens)
         copy = CatalogCopy(ports.catalog, metrics, time.monotonic)
         await copy.attempt()
-        publisher = Publisher(ports.catalog, ports.index, ports.event_log, metrics, _now_ms)
+        publisher = Publisher(
+            ports.catalog, ports.computed_traits, ports.lists, ports.index, ports.event_log, metrics, _now_ms
+        )
         await stack.enter_async_context(background(copy.follow(), "catalog-copy"))
         await stack.enter_async_context(background(publisher.run(), "publisher"))
-        tokens = Tokens(ports.tokens, settings.token_cache_s, settings.token_stale_s, time.monotonic)
+        tokens = Tokens(ports.tokens, settings.token_cache_s, settings.token_stale_s, time.monotonic, time.time)
+        housekeeping = Housekeeping(ports.sizes, ports.idempotency, tokens, _now_ms)
+        await stack.enter_async_context(background(housekeeping.run(), "housekeeping"))
+        tail = Tail(ports.members, ports.catalog, stopping)
+        await stack.enter_async_context(background(tail.run(), "tail"))
         memberships = Together(ports.profiles.memberships, settings.read_timeout_s, metrics)
         profiles = Together(ports.profiles.get_many, settings.read_timeout_s, metrics)
-        app.state.desk = Desk(tokens, memberships, profiles, copy, metrics, _now_ms)
+        lookups = Lookups(ports.profiles.memberships, settings.read_timeout_s, metrics)
+        per_second = settings.requests_per_second
+        app.state.desk = Desk(tokens, memberships, profiles, lookups, copy, metrics, per_second, _now_ms)
         app.state.work = Work(
             catalog=ports.catalog,
+            computed_traits=ports.computed_traits,
+            lists=ports.lists,
+            idempotency=ports.idempotency,
             index=ports.index,
+            members=ports.members,
+            history_of_sizes=ports.sizes,
+            profiles=ports.profiles,
+            history=ports.history,
             copy=copy,
             desk=app.state.desk,
             saving=Saving(ports.catalog, copy, publisher, _now_ms),
+            publisher=publisher,
             explaining=Explaining(ports.profiles, ports.catalog, ports.explainer, ports.history, metrics),
+            exports=Exports(),
+            tail=tail,
             now_ms=_now_ms,
         )
         return {
@@ -83,8 +138,9 @@ def segments_app(settings: SegmentsSettings, registry: CollectorRegistry, open_p
 
     app = create_app("Audience Manager segment-api", API_VERSION, open_resources, registry)
     app.router.redirect_slashes = False
-    app.include_router(routes_segments.router)
-    app.include_router(routes_profiles.router)
+    app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=4, exclude_content_types=NOT_PACKED)
+    for routes in ROUTES:
+        app.include_router(routes.router)
     openapi.install(app)
     return Entrance(app)
 

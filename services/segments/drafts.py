@@ -41,11 +41,21 @@ class Fields:
 
 async def read_json(request: Request) -> object:
     """The request's body, decoded. Raises ApiError 400 or 413."""
+    return read_object(await read_body(request))
+
+
+async def read_body(request: Request, most_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The request's body. Raises ApiError 413."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise ApiError(413, "too_large", f"a body may have {MAX_BODY_BYTES} bytes")
+        if len(body) > most_bytes:
+            raise ApiError(413, "too_large", f"a body may have {most_bytes} bytes")
+    return bytes(body)
+
+
+def read_object(body: bytes) -> object:
+    """A body, decoded. Raises ApiError 400."""
     try:
         return _decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -57,7 +67,7 @@ def read_fields(body: object, key: str | None = None) -> Fields:
     if not isinstance(body, dict):
         raise _refused([FieldError(code="wrong_type", path="", message="a segment is an object")])
     faults: list[FieldError] = [
-        FieldError(code="unknown_key", path=f"/{_escaped(name)}", message="a segment has no such key")
+        FieldError(code="unknown_key", path=f"/{escaped(name)}", message="a segment has no such key")
         for name in body
         if name not in _FIELDS
     ]
@@ -73,8 +83,8 @@ def read_fields(body: object, key: str | None = None) -> Fields:
         return body[name]
 
     found_key = check("key", key, lambda value: _key_fault(value, key))
-    name = check("name", found_key if isinstance(found_key, str) else "", lambda value: _text_fault(value, MAX_NAME))
-    description = check("description", "", lambda value: _text_fault(value, MAX_DESCRIPTION))
+    name = check("name", found_key if isinstance(found_key, str) else "", lambda value: text_fault(value, MAX_NAME))
+    description = check("description", "", lambda value: text_fault(value, MAX_DESCRIPTION))
     rule = check("rule", None, _rule_fault)
     tags = check("tags", [], _tags_fault)
     status = check("status", "draft", _status_fault)
@@ -101,7 +111,8 @@ def _key_fault(value: object, expected: str | None) -> FieldError | None:
     return None
 
 
-def _text_fault(value: object, most: int) -> FieldError | None:
+def text_fault(value: object, most: int) -> FieldError | None:
+    """What is wrong with a text of at most `most` characters."""
     if not isinstance(value, str):
         return _fault("wrong_type", "must be a string")
     if len(value) > most:
@@ -127,7 +138,7 @@ def _tags_fault(value: object) -> FieldError | None:
     if len(value) > MAX_TAGS:
         return _fault("limit_exceeded", f"may have {MAX_TAGS} tags")
     for index, tag in enumerate(value):
-        fault = _text_fault(tag, MAX_TAG)
+        fault = text_fault(tag, MAX_TAG)
         if fault is None and not tag:
             fault = _fault("empty", "may not be empty")
         if fault is None and tag in value[:index]:
@@ -137,5 +148,6 @@ def _tags_fault(value: object) -> FieldError | None:
     return None
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """A key as a part of a JSON pointer."""
     return name.replace("~", "~0").replace("/", "~1")

@@ -7,7 +7,7 @@ anything else of a request.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -20,14 +20,20 @@ from services._kit.errors import ApiError, error_response, internal_error, unava
 from services._kit.request_id import request_id_from
 from services.segments.answers import memberships_json, profile_json
 from services.segments.catalog_copy import CatalogCopy
+from services.segments.lookups import Lookups
 from services.segments.metrics import SegmentsMetrics
 from services.segments.paths import as_sent, decode_once
+from services.segments.scopes import require, scope_of
+from services.segments.spaces import space_error
 from services.segments.together import Together
-from services.segments.tokens import Tokens
+from services.segments.tokens import Tokens, rate_headers
 
 OPEN: Final = frozenset(("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"))
 PROFILE: Final = "/v1/profiles/{profile_id}"
 MEMBERSHIPS: Final = "/v1/profiles/{profile_id}/segments"
+LOOKUP: Final = "/v1/memberships/lookup"
+SPACES: Final = "/v1/spaces/"
+MOST_LOOKUP_BYTES: Final = 4 << 20
 _BEFORE: Final = "/v1/profiles/"
 _UNMATCHED: Final = "unmatched"
 
@@ -42,12 +48,16 @@ class Desk:
         tokens: Tokens,
         memberships: Together[tuple[Membership, ...]],
         profiles: Together[Profile],
+        lookups: Lookups,
         catalog: CatalogCopy,
         metrics: SegmentsMetrics,
+        per_second: int,
         now_ms: Callable[[], int],
     ) -> None:
         self.tokens = tokens
         self.metrics = metrics
+        self.per_second = per_second
+        self._lookups = lookups
         self._memberships = memberships
         self._profiles = profiles
         self._catalog = catalog
@@ -58,6 +68,10 @@ class Desk:
         shown = self._catalog.evaluated(workspace)
         found = await self._memberships.read(workspace, profile_id)
         return memberships_json(profile_id, found or (), shown, self._now_ms())
+
+    async def lookup(self, workspace: str, body: bytes) -> bytes:
+        """The memberships of many profiles. Raises ApiError 400, 422, StoreUnavailable."""
+        return await self._lookups.answer(workspace, body, self._catalog.evaluated(workspace), self._now_ms())
 
     async def profile(self, workspace: str, profile_id: str) -> bytes:
         """The body of a profile. Raises ApiError 404, StoreUnavailable."""
@@ -90,20 +104,25 @@ class Entrance:
         desk: Desk = self.api.state.desk
         authorization, client_id = _headers(scope)
         path = as_sent(scope)
-        hot = _hot(path) if scope["method"] == "GET" else None
-        route, status = hot[0] if hot else _UNMATCHED, 500
+        hot = _hot(scope["method"], path)
+        route, status, left = hot[0] if hot else _UNMATCHED, 500, None
         try:
-            workspace = desk.tokens.remembered(authorization) or await desk.tokens.workspace_of(authorization)
-            body = await _answer(desk, workspace, *hot) if hot else None
+            client = desk.tokens.remembered(authorization) or await desk.tokens.client_of(authorization)
+            left = desk.tokens.left(client, desk.per_second)
+            require(client.access, scope_of(scope["method"], path))
+            workspace = client.access.workspace
+            body = await _answer(desk, workspace, *hot, receive) if hot else None
         except Exception as error:  # noqa: BLE001  answered, and logged with its traceback where it is a fault of ours
-            status = await _refuse(error, scope, receive, send, request_id_from(client_id))
+            rate = {} if left is None else rate_headers(desk.per_second, left)
+            status = await _refuse(error, scope, receive, send, request_id_from(client_id), rate)
         else:
             if body is not None:
                 status = 200
-                await _send_json(send, body, request_id_from(client_id))
+                await _send_json(send, body, request_id_from(client_id), desk.per_second, left)
             else:
                 # In place, so that those around us see what FastAPI adds.
                 scope["path"], scope["workspace"] = path, workspace
+                scope["rate"] = desk.per_second, left
                 status, route = await self._pass_on(scope, receive, send)
         finally:
             desk.metrics.answered(route, status, time.perf_counter() - started_s)
@@ -116,6 +135,7 @@ class Entrance:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message["headers"], *_rate(*scope["rate"])]
             await send(message)
 
         await self.api(scope, receive, watch)
@@ -133,9 +153,11 @@ def _headers(scope: Scope) -> tuple[bytes | None, bytes | None]:
     return authorization, client_id
 
 
-def _hot(path: str) -> tuple[str, str] | None:
-    """The route of one of the hottest reads and its profile id, encoded still; None for all other paths."""
-    if not path.startswith(_BEFORE):
+def _hot(method: str, path: str) -> tuple[str, str] | None:
+    """The route of one of the hottest reads and its profile id, encoded still; None for all other requests."""
+    if method == "POST":
+        return (LOOKUP, "") if path == LOOKUP else None
+    if method != "GET" or not path.startswith(_BEFORE):
         return None
     profile_id, slash, rest = path[len(_BEFORE) :].partition("/")
     if not profile_id:
@@ -145,15 +167,35 @@ def _hot(path: str) -> tuple[str, str] | None:
     return (MEMBERSHIPS, profile_id) if rest == "segments" else None
 
 
-def _answer(desk: Desk, workspace: str, route: str, profile_id: str) -> Awaitable[bytes]:
+async def _answer(desk: Desk, workspace: str, route: str, profile_id: str, receive: Receive) -> bytes:
+    if route is LOOKUP:
+        return await desk.lookup(workspace, await _body(receive))
     try:
         decoded = decode_once(profile_id)
     except UnicodeDecodeError as error:
         raise ApiError(422, "invalid_request", "the profile id in the path is not UTF-8") from error
-    return (desk.memberships if route is MEMBERSHIPS else desk.profile)(workspace, decoded)
+    if route is MEMBERSHIPS:
+        return await desk.memberships(workspace, decoded)
+    return await desk.profile(workspace, decoded)
 
 
-async def _refuse(error: Exception, scope: Scope, receive: Receive, send: Send, request_id: str) -> int:
+async def _body(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ApiError(400, "invalid_json", "the body ended early")
+        part: bytes = message.get("body", b"")
+        body += part
+        if len(body) > MOST_LOOKUP_BYTES:
+            raise ApiError(413, "too_large", f"a body may have {MOST_LOOKUP_BYTES} bytes")
+        if not message.get("more_body", False):
+            return body
+
+
+async def _refuse(
+    error: Exception, scope: Scope, receive: Receive, send: Send, request_id: str, headers: Mapping[str, str]
+) -> int:
     """Answer with the error in the contract's shape; gives the status."""
     match error:
         case ApiError():
@@ -163,13 +205,15 @@ async def _refuse(error: Exception, scope: Scope, receive: Receive, send: Send, 
         case _:
             log.error("a request failed", request_id=request_id, exc_info=error)
             refusal = internal_error()
-    response = error_response(refusal, request_id)
+    shape = space_error if as_sent(scope).startswith(SPACES) else error_response
+    response = shape(refusal, request_id)
     response.headers["Request-Id"] = request_id
+    response.headers.update(headers)
     await response(scope, receive, send)
     return refusal.status
 
 
-async def _send_json(send: Send, body: bytes, request_id: str) -> None:
+async def _send_json(send: Send, body: bytes, request_id: str, per_second: int, left: int) -> None:
     await send(
         {
             "type": "http.response.start",
@@ -178,7 +222,16 @@ async def _send_json(send: Send, body: bytes, request_id: str) -> None:
                 (b"content-type", b"application/json"),
                 (b"content-length", b"%d" % len(body)),
                 (b"request-id", request_id.encode()),
+                *_rate(per_second, left),
             ],
         }
     )
     await send({"type": "http.response.body", "body": body})
+
+
+def _rate(per_second: int, left: int) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"ratelimit-limit", b"%d" % per_second),
+        (b"ratelimit-remaining", b"%d" % left),
+        (b"ratelimit-reset", b"1"),
+    )

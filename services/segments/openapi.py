@@ -3,6 +3,7 @@
 The handlers read and write JSON themselves (msgspec, and errors of one shape), so the schemas stand here.
 """
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -19,6 +20,9 @@ _RULE: Final = {
 _STATUS: Final = {"enum": ["draft", "live", "paused", "archived"]}
 _TEXT: Final = {"type": "string"}
 _COUNT: Final = {"type": "integer", "minimum": 0}
+_ID: Final = {"type": "string", "examples": ["ada"]}
+_CURSOR: Final = {"type": ["string", "null"], "description": "For the next page; null on the last."}
+_LIST_KEY: Final = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$", "examples": ["newsletter-2026"]}
 
 
 def _object(required: str, properties: dict[str, Any], *, more: bool = False) -> dict[str, Any]:
@@ -43,6 +47,26 @@ _DRAFT: Final[dict[str, Any]] = {
              "uniqueItems": True, "default": []},
     "status": {**_STATUS, "default": "draft"},
 }  # fmt: skip
+
+_LIST: Final[dict[str, Any]] = {
+    "key": _LIST_KEY,
+    "name": _TEXT,
+    "size": _COUNT,
+    "created_at": _TIME,
+    "updated_at": _TIME,
+}
+_COMPUTED_TRAIT: Final[dict[str, Any]] = {
+    "key": {**_LIST_KEY, "examples": ["ltv"]},
+    "event": {"type": "string", "examples": ["Order Completed"]},
+    "type": {"enum": ["track", "page", "screen"]},
+    "where": _array({"type": "object"}),
+    "within": {"type": "string", "examples": ["365d"]},
+    "measure": {"type": ["string", "object"], "examples": [{"sum": "total"}]},
+}
+_SPACE_CURSOR: Final = _object(
+    "url has_more next limit",
+    {"url": _TEXT, "has_more": {"type": "boolean"}, "next": _TEXT, "limit": {"type": "integer"}},
+)
 
 SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "Error": _object(
@@ -74,9 +98,112 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     ),
     "SegmentPage": _object(
         "segments next_cursor",
-        {"segments": _array(ref("Segment")), "next_cursor": {"type": ["string", "null"]}},
+        {"segments": _array(ref("Segment")), "next_cursor": _CURSOR},
     ),
-    "Size": _object("size as_of", {"size": _COUNT, "as_of": _TIME}),
+    "Size": _object(
+        "size as_of history",
+        {
+            "size": _COUNT,
+            "as_of": _TIME,
+            "history": _array(_object("at size", {"at": _TIME, "size": _COUNT})),
+        },
+    ),
+    "Lookup": _object(
+        "profile_ids",
+        {
+            "profile_ids": {**_array(_ID), "maxItems": 1_000},
+            "segments": {
+                "type": ["array", "null"],
+                "items": _TEXT,
+                "maxItems": 5_000,
+                "description": "Only these; all where it is left out.",
+            },
+        },
+    ),
+    "LookedUp": _object(
+        "memberships as_of",
+        {"memberships": {"type": "object", "additionalProperties": _array(_KEY)}, "as_of": _TIME},
+    ),
+    "MemberPage": _object(
+        "members next_cursor as_of",
+        {
+            "members": _array(_object("profile_id since", {"profile_id": _ID, "since": _TIME})),
+            "next_cursor": _CURSOR,
+            "as_of": _TIME,
+        },
+    ),
+    "Overlap": _object(
+        "sizes intersections union as_of",
+        {
+            "sizes": {"type": "object", "additionalProperties": _COUNT},
+            "intersections": _array(_object("segments size", {"segments": _array(_KEY), "size": _COUNT})),
+            "union": _COUNT,
+            "as_of": _TIME,
+        },
+    ),
+    "Change": _object(
+        "seq profile_id change at version",
+        {
+            "seq": {"type": "integer", "minimum": 1},
+            "profile_id": _ID,
+            "change": {"enum": ["entered", "exited"]},
+            "at": _TIME,
+            "version": {**_COUNT, "description": "The segment's."},
+        },
+    ),
+    "ChangePage": _object(
+        "changes next",
+        {"changes": _array(ref("Change")), "next": {**_COUNT, "description": "For `after`."}},
+    ),
+    "Version": _object(
+        "version rule created_at changes",
+        {
+            "version": {"type": "integer", "minimum": 1},
+            "rule": _RULE,
+            "created_at": _TIME,
+            "changes": {**_array(_TEXT), "description": "From the version before, in words."},
+        },
+    ),
+    "VersionPage": _object("versions next_cursor", {"versions": _array(ref("Version")), "next_cursor": _CURSOR}),
+    "ListDraft": _object("", {"name": {"type": "string", "maxLength": 200, "description": "Defaults to the key."}}),
+    "List": _object("key name size created_at updated_at", _LIST),
+    "ListPage": _object("lists next_cursor", {"lists": _array(ref("List")), "next_cursor": _CURSOR}),
+    "ListMembers": _object(
+        "profile_ids", {"profile_ids": {**_array({"type": "string", "minLength": 1}), "maxItems": 100_000}}
+    ),
+    "ListAdded": _object(
+        "key name size created_at updated_at added",
+        {**_LIST, "added": {**_COUNT, "description": "How many were not on it before."}},
+    ),
+    "ComputedTraitDraft": _object("event", _COMPUTED_TRAIT),
+    "ComputedTrait": _object(
+        "key event created_at updated_at", {**_COMPUTED_TRAIT, "created_at": _TIME, "updated_at": _TIME}
+    ),
+    "ComputedTraitPage": _object(
+        "computed_traits next_cursor", {"computed_traits": _array(ref("ComputedTrait")), "next_cursor": _CURSOR}
+    ),
+    "SpaceError": _object("error", {"error": _object("code message", {"code": _TEXT, "message": _TEXT})}),
+    "SpaceTraits": _object("traits cursor", {"traits": {"type": "object"}, "cursor": _SPACE_CURSOR}),
+    "SpaceExternalIds": _object("data cursor", {"data": _array({"type": "object"}), "cursor": _SPACE_CURSOR}),
+    "SpaceEvents": _object("data cursor", {"data": _array({"type": "object"}), "cursor": _SPACE_CURSOR}),
+    "SpaceLinks": _object("data cursor", {"data": _array({"type": "object"}), "cursor": _SPACE_CURSOR}),
+    "SpaceMetadata": _object(
+        "metadata",
+        {
+            "metadata": _object(
+                "created_at updated_at expires_at first_message_id last_message_id first_source_id last_source_id",
+                {
+                    "created_at": _TIME,
+                    "updated_at": _TIME,
+                    "expires_at": {"type": ["string", "null"]},
+                    "first_message_id": {"type": ["string", "null"]},
+                    "last_message_id": {"type": ["string", "null"]},
+                    "first_source_id": {"type": ["string", "null"]},
+                    "last_source_id": {"type": ["string", "null"]},
+                },
+            )
+        },
+    ),
     "Profile": _object(
         "profile_id traits computed segments version updated_at",
         {
@@ -125,20 +252,26 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     ),
 }
 
+ALWAYS: Final = (401, 403, 429, 503)
 _ERRORS: Final = {
     400: "The body is not JSON.",
-    401: "The API token is missing or unknown.",
-    404: "There is no such segment or profile.",
-    409: "The key is taken (`segment_exists`), or other segments refer to this one (`in_use`).",
+    401: "The API token is missing, unknown or expired.",
+    403: "The API token lacks the scope that this needs.",
+    404: "There is no such segment, profile, list or computed trait.",
+    409: "The key is taken (`segment_exists`), segments need this one (`in_use`), or the request is under way.",
+    410: "Changes behind this one are no longer kept (`changes_forgotten`).",
     412: "The segment was changed since (`version_conflict`).",
     413: "The body is too large.",
     422: "Refused: each fault with its code, its place and words.",
+    429: "The token makes too many requests. `Retry-After` says when to try again.",
     503: "A part that is needed does not answer just now. `Retry-After` says when to try again.",
 }
 
 
-def answers(schema: str | None, *errors: int, status: int = 200, etag: bool = False) -> dict[int | str, dict[str, Any]]:
-    """FastAPI's `responses` of a route: its answer, and the errors that it may give besides 401 and 503."""
+def answers(
+    schema: str | None, *errors: int, status: int = 200, etag: bool = False, error: str = "Error"
+) -> dict[int | str, dict[str, Any]]:
+    """FastAPI's `responses` of a route: its answer, and the errors that it may give besides `ALWAYS`."""
     success: dict[str, Any] = {"description": "Done."}
     if schema is not None:
         success["content"] = {"application/json": {"schema": ref(schema)}}
@@ -147,10 +280,23 @@ def answers(schema: str | None, *errors: int, status: int = 200, etag: bool = Fa
     return {
         status: success,
         **{
-            code: {"description": _ERRORS[code], "content": {"application/json": {"schema": ref("Error")}}}
-            for code in sorted({401, 503, *errors})
+            code: {"description": _ERRORS[code], "content": {"application/json": {"schema": ref(error)}}}
+            for code in sorted({*ALWAYS, *errors})
         },
     }
+
+
+def file_answers(media_types: Collection[str], *errors: int) -> dict[int | str, dict[str, Any]]:
+    """`answers` of a route that sends something else than JSON."""
+    found = answers(None, *errors)
+    found[200]["content"] = {each.partition(";")[0]: {"schema": {"type": "string"}} for each in sorted(media_types)}
+    return found
+
+
+def list_members_body() -> dict[str, Any]:
+    """The body of what is put on a list: JSON or CSV."""
+    content = {"application/json": {"schema": ref("ListMembers")}, "text/csv": {"schema": {"type": "string"}}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def body(schema: str) -> dict[str, Any]:

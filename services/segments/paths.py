@@ -5,12 +5,15 @@ Servers decode a path before the application sees it, which would take ``a%2Fb``
 path as it was sent, and each id is decoded where it is used.
 """
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Path
 from pydantic import AfterValidator
 from starlette.types import Scope
+
+from services._kit.errors import ApiError
 
 
 def decode_once(text: str) -> str:
@@ -28,4 +31,24 @@ def as_sent(scope: Scope) -> str:
 
 
 ProfileId = Annotated[str, AfterValidator(decode_once), Path(description="The profile's id, percent-encoded.")]
-SegmentKey = Annotated[str, AfterValidator(decode_once), Path(description="The segment's key.")]
+DEFINITION_KEY: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+"""Of lists and computed traits."""
+
+
+def _key(what: str, code: str) -> AfterValidator:
+    """Decodes a key. One that holds U+0000, which no key does and no text of the database may, is not found."""
+
+    def decoded(text: str) -> str:
+        key = decode_once(text)
+        if "\0" in key:
+            raise ApiError(404, code, f"there is no {what} {key!r}")
+        return key
+
+    return AfterValidator(decoded)
+
+
+SegmentKey = Annotated[str, _key("segment", "segment_not_found"), Path(description="The segment's key.")]
+ListKey = Annotated[str, _key("list", "list_not_found"), Path(description="The list's key.")]
+ComputedTraitKey = Annotated[
+    str, _key("computed trait", "computed_trait_not_found"), Path(description="The computed trait's key.")
+]

@@ -1,14 +1,15 @@
-"""``/v1/profiles``: a profile, its memberships, and why.
+"""``/v1/profiles``: a profile, its memberships, and why; the memberships of many profiles.
 
-The first two are answered ahead of these routes, by `entrance`; they stand here for the document.
+All but the explanation are answered ahead of these routes, by `entrance`; they stand here for the document.
 """
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from services.segments.answers import JSON, json_response
-from services.segments.entrance import MEMBERSHIPS, PROFILE
-from services.segments.openapi import answers
+from services.segments.drafts import read_body
+from services.segments.entrance import LOOKUP, MEMBERSHIPS, MOST_LOOKUP_BYTES, PROFILE
+from services.segments.openapi import answers, body
 from services.segments.paths import ProfileId, SegmentKey
 from services.segments.work import work_of, workspace_of
 
@@ -33,3 +34,11 @@ async def explain(request: Request, profile_id: ProfileId, segment_key: SegmentK
     """Why the profile is, or is not, in the segment; and when time alone will change it."""
     explanation = await work_of(request).explaining.explain(workspace_of(request), profile_id, segment_key)
     return json_response(explanation)
+
+
+@router.post(LOOKUP, summary="Memberships of many profiles", openapi_extra=body("Lookup"),
+             responses=answers("LookedUp", 400, 413, 422))  # fmt: skip
+async def lookup(request: Request) -> Response:
+    """Of up to 1,000 profiles; unknown ones are there with an empty list."""
+    content = await read_body(request, MOST_LOOKUP_BYTES)
+    return Response(await work_of(request).desk.lookup(workspace_of(request), content), media_type=JSON)

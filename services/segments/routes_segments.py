@@ -1,54 +1,52 @@
-"""``/v1/segments``: create, list, read, replace, delete, size."""
+"""``/v1/segments``: create, list, read, replace, delete."""
 
-import base64
-import binascii
 import re
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from audience.ports.catalog import Segment
-from audience.rules.dates import format_ms
-from services._kit.errors import ApiError, FieldError
 from services.segments.answers import json_response, segment_json
-from services.segments.drafts import read_fields, read_json
+from services.segments.cursors import cursor_of, key_behind
+from services.segments.drafts import read_body, read_fields, read_json, read_object
+from services.segments.idempotency import IdempotencyKey, once
 from services.segments.openapi import answers, body
 from services.segments.paths import SegmentKey
-from services.segments.saving import no_segment
-from services.segments.work import Work, work_of, workspace_of
+from services.segments.work import PAGE, Cursor, Limit, segment_of, work_of, workspace_of
 
-PAGE: Final = 100
-LARGEST_PAGE: Final = 1_000
 _ETAG: Final = re.compile(r'"([0-9]{1,18})"')
 
 router = APIRouter(tags=["segments"])
 
-Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many at most.")]
-Cursor = Annotated[str, Query(description="`next_cursor` of the page before; empty: the first page.")]
 IfMatch = Annotated[str | None, Header(description="ETags; a stale one is refused with 412.")]
 
 
 @router.post("/v1/segments", status_code=201, summary="Create a segment", openapi_extra=body("SegmentDraft"),
              responses=answers("Segment", 400, 409, 413, 422, status=201, etag=True))  # fmt: skip
-async def create(request: Request) -> Response:
+async def create(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
     """It is saved as version 1, and evaluated within two seconds where its status is `live`."""
-    fields = read_fields(await read_json(request))
-    segment = await work_of(request).saving.create(workspace_of(request), fields)
-    return _answer(segment, 0, 201, {"Location": f"/v1/segments/{segment.key}"})
+    content = await read_body(request)
+
+    async def answer() -> Response:
+        fields = read_fields(read_object(content))
+        segment = await work_of(request).saving.create(workspace_of(request), fields)
+        return _answer(segment, 0, 201, {"Location": f"/v1/segments/{segment.key}"})
+
+    return await once(request, idempotency_key, content, answer)
 
 
 @router.get("/v1/segments", summary="List segments", responses=answers("SegmentPage", 422))
 async def page(request: Request, limit: Limit = PAGE, cursor: Cursor = "") -> Response:
     """In the order of their keys. The last page has `"next_cursor": null`."""
     work, workspace = work_of(request), workspace_of(request)
-    found = await work.catalog.page(workspace, _after(cursor), limit + 1)
+    found = await work.catalog.page(workspace, key_behind(cursor) if cursor else "", limit + 1)
     sizes = await work.index.sizes(workspace)
     shown = found[:limit]
     return json_response(
         {
             "segments": [segment_json(segment, _size(segment, sizes.get(segment.key, 0))) for segment in shown],
-            "next_cursor": _cursor(shown[-1].key) if len(found) > limit else None,
+            "next_cursor": cursor_of(shown[-1].key) if len(found) > limit else None,
         }
     )
 
@@ -57,7 +55,7 @@ async def page(request: Request, limit: Limit = PAGE, cursor: Cursor = "") -> Re
 async def read(request: Request, key: SegmentKey) -> Response:
     """With its size now, and its ETag."""
     work, workspace = work_of(request), workspace_of(request)
-    segment = await _segment(work, workspace, key)
+    segment = await segment_of(request, key)
     return _answer(segment, _size(segment, await work.index.size(workspace, key)))
 
 
@@ -67,7 +65,7 @@ async def replace(request: Request, key: SegmentKey, if_match: IfMatch = None) -
     """All of it; what is left out gets its default. Only a changed rule raises `version`."""
     work, workspace = work_of(request), workspace_of(request)
     content = await read_json(request)
-    await _segment(work, workspace, key)  # 404 before what is wrong with the body
+    await segment_of(request, key)  # 404 before what is wrong with the body
     segment = await work.saving.replace(workspace, read_fields(content, key), _known(if_match))
     return _answer(segment, _size(segment, await work.index.size(workspace, key)))
 
@@ -80,25 +78,9 @@ async def delete(request: Request, key: SegmentKey, if_match: IfMatch = None) ->
     return Response(status_code=204)
 
 
-@router.get("/v1/segments/{key}/size", summary="Size of a segment", responses=answers("Size", 404, 422))
-async def size(request: Request, key: SegmentKey) -> Response:
-    """How many profiles are members now."""
-    work, workspace = work_of(request), workspace_of(request)
-    segment = await _segment(work, workspace, key)
-    members = _size(segment, await work.index.size(workspace, key))
-    return json_response({"size": members, "as_of": format_ms(work.now_ms())})
-
-
-async def _segment(work: Work, workspace: str, key: str) -> Segment:
-    segment = await work.catalog.get(workspace, key)
-    if segment is None:
-        raise no_segment(key)
-    return segment
-
-
 def _size(segment: Segment, members: int) -> int:
     """Memberships are shown only while the segment is evaluated or frozen."""
-    return members if segment.status in ("live", "paused") else 0
+    return members if segment.evaluated else 0
 
 
 def _answer(segment: Segment, members: int, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -111,19 +93,3 @@ def _known(if_match: str | None) -> frozenset[int] | None:
         return None
     tags = (_ETAG.fullmatch(tag.strip()) for tag in if_match.split(","))
     return frozenset(int(tag[1]) for tag in tags if tag is not None)
-
-
-def _cursor(key: str) -> str:
-    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
-def _after(cursor: str) -> str:
-    """The key behind which a page begins."""
-    try:
-        key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        if cursor == _cursor(key) and "\0" not in key:
-            return key
-    except (binascii.Error, ValueError):
-        pass  # refused below, as one that decodes to something else
-    fault = FieldError(code="bad_value", path="/cursor", message="must be the `next_cursor` of a page")
-    raise ApiError(422, "invalid_request", "the request is not of the right shape", errors=[fault])

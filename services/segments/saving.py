@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from audience.adapters.regex import compile_regex
 from audience.ports.catalog import (
@@ -20,13 +20,13 @@ from audience.ports.catalog import (
     SegmentMissing,
 )
 from audience.rules import References, RuleInvalid, parse_rule
-from audience.rules.references import segments_of
+from audience.rules.references import computed_traits_of, lists_of, segments_of
 from services._kit.errors import ApiError, FieldError, unavailable
 from services.segments.catalog_copy import CatalogCopy
 from services.segments.drafts import Fields
 from services.segments.publisher import Publisher
 
-_ATTEMPTS: Final = 8
+_ATTEMPTS: Final = 12
 
 _Write = Callable[[SegmentDraft, CatalogView], Awaitable[Segment]]
 
@@ -76,7 +76,7 @@ class Saving:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(CatalogMoved),
             stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_random(0, 0.02),
+            wait=wait_random_exponential(multiplier=0.01, max=0.3),
             reraise=True,
         ):
             with attempt:
@@ -92,7 +92,7 @@ class Saving:
 
 
 def _draft(fields: Fields, view: CatalogView) -> SegmentDraft:
-    references = References(key=fields.key, segments=view.segments)
+    references = References(fields.key, view.segments, view.lists, view.computed_traits)
     rule = parse_rule(fields.rule, regex=compile_regex, references=references)
     return SegmentDraft(
         key=fields.key,
@@ -102,6 +102,8 @@ def _draft(fields: Fields, view: CatalogView) -> SegmentDraft:
         tags=fields.tags,
         status=fields.status,
         refers_to=segments_of(rule),
+        reads_lists=lists_of(rule),
+        reads_computed_traits=computed_traits_of(rule),
     )
 
 

@@ -16,6 +16,12 @@ class SegmentsSettings(ProfileStoreSettings):
     token_stale_s: float = Field(default=300.0, ge=0, le=3_600)
     """How long a known token goes on working while the database is away, so that reads outlive it."""
 
+    requests_per_second: int = Field(default=20_000, ge=1)
+    """How many requests a token may make in a second, of each process; past it the answer is 429."""
+
+    export_timeout_s: float = Field(default=30.0, gt=0, le=600)
+    """How long the database may take for a batch of an export."""
+
     read_timeout_s: float = Field(default=1.0, gt=0, le=10)
     """How long a read of the profile store may take; past it the answer is 503."""
 

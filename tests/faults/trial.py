@@ -165,7 +165,7 @@ class Trial:
         return verdict
 
     def versions_that_went_back(self) -> list[str]:
-        """People whose stored version is less than the greatest that was ever told of them. Time may raise it meanwhile."""
+        """People whose stored version is less than the greatest that was told of them; time may have raised it."""
         told: dict[str, int] = defaultdict(int)
         bootstrap = self._platform.kafka_bootstrap
         for record in read_between(bootstrap, topics.PROFILES, {}, end_of(bootstrap, topics.PROFILES)):

@@ -47,6 +47,8 @@ TOPICS: Final = (
     Topic(names.SEGMENTS, by_profile=False, retention_ms=None),
     Topic(names.MEMBERSHIPS, by_profile=True, retention_ms=30 * _DAY_MS),
     Topic(names.PROFILES, by_profile=True, retention_ms=None, large=True),
+    Topic(names.PROFILE_LISTS, by_profile=True, retention_ms=None),
+    Topic(names.COMPUTED_TRAITS, by_profile=False, retention_ms=None),
     # Questions and answers live for seconds; after a restart nobody waits for the old ones.
     Topic(names.COMMANDS, by_profile=True, retention_ms=10 * _MINUTE_MS),
     Topic(names.REPLIES, by_profile=False, retention_ms=10 * _MINUTE_MS),

@@ -13,8 +13,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from audience.adapters.kafka.driver import base_config
-from audience.events.model import Event
-from audience.ports.event_log import EventLogUnavailable
+from audience.ports.event_log import EventLogUnavailable, KeptEvent
 from audience.wire.topics import EVENTS, decode_event, key_of
 
 AT_ONCE: Final = 4
@@ -32,7 +31,7 @@ class KafkaEventHistory:
         self._time_limit_s = time_limit_s
         self._places = asyncio.Semaphore(AT_ONCE)
 
-    async def events_of(self, workspace: str, profile_id: str) -> Iterable[Event]:
+    async def events_of(self, workspace: str, profile_id: str) -> Iterable[KeptEvent]:
         """In the order of acceptance. Raises EventLogUnavailable, also when it takes longer than its time limit."""
         deadline_s = time.monotonic() + self._time_limit_s
         try:
@@ -48,7 +47,7 @@ class KafkaEventHistory:
         finally:
             self._places.release()
 
-    def _read(self, key: bytes, deadline_s: float) -> list[Event]:
+    def _read(self, key: bytes, deadline_s: float) -> list[KeptEvent]:
         consumer = Consumer(
             {
                 **base_config(self._bootstrap, "event-history"),

@@ -12,6 +12,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
+from audience.adapters.postgres.catalog_writes import unused, writing
 from audience.adapters.postgres.pool import Connection, Pool
 from audience.ports.catalog import (
     CatalogMoved,
@@ -20,12 +21,11 @@ from audience.ports.catalog import (
     Segment,
     SegmentDraft,
     SegmentExists,
-    SegmentInUse,
     SegmentLeaving,
     SegmentMissing,
+    SegmentVersion,
 )
 
-_WRITE_LOCK: Final = 0x5345474D
 _PUBLISH_LOCK: Final = 0x5345474E
 _COLUMNS: Final = "workspace, key, name, description, rule, tags, status, version, revision, created_ms, updated_ms"
 
@@ -52,15 +52,15 @@ class PostgresSegmentCatalog:
     async def view(self, workspace: str) -> CatalogView:
         """What a rule may refer to now."""
         async with self._pool.transaction(isolation="repeatable_read") as connection:
-            revision = await _revision(connection, workspace)
+            revision, *readable = await _state(connection, workspace)
             rows = await connection.fetch(
                 "SELECT key, refers_to FROM segments WHERE workspace = $1 AND status IN ('live', 'paused')", workspace
             )
-        return CatalogView(revision, {row["key"]: frozenset(row["refers_to"]) for row in rows})
+        return CatalogView(revision, {row["key"]: frozenset(row["refers_to"]) for row in rows}, *readable)
 
     async def create(self, workspace: str, draft: SegmentDraft, view: CatalogView, now_ms: int) -> Segment:
         """Save a new segment as version 1."""
-        async with self._writing() as connection:
+        async with writing(self._pool) as connection:
             status = await connection.fetchval(
                 "SELECT status FROM segments WHERE workspace = $1 AND key = $2", workspace, draft.key
             )
@@ -69,9 +69,9 @@ class PostgresSegmentCatalog:
             await _same_view(connection, workspace, view)
             row = await connection.fetchrow(
                 f"""
-                INSERT INTO segments (workspace, key, name, description, rule, tags, status, refers_to, version,
-                                      revision, created_ms, updated_ms)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, nextval('segment_revisions'), $9, $9)
+                INSERT INTO segments (workspace, key, name, description, rule, tags, status, refers_to,
+                                      reads_lists, reads_computed_traits, version, revision, created_ms, updated_ms)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $10, $11, 1, nextval('segment_revisions'), $9, $9)
                 RETURNING {_COLUMNS}
                 """,  # noqa: S608  a constant
                 *_values(workspace, draft, now_ms),
@@ -84,14 +84,15 @@ class PostgresSegmentCatalog:
         self, workspace: str, draft: SegmentDraft, view: CatalogView, known: frozenset[int] | None, now_ms: int
     ) -> Segment:
         """Save a segment that is there; only a changed rule makes a new version."""
-        async with self._writing() as connection:
+        async with writing(self._pool) as connection:
             before = await _held(connection, workspace, draft.key, known)
             if draft.status not in ("live", "paused"):
-                await _unused(connection, workspace, draft.key)
+                await unused(connection, workspace, draft.key, "refers_to")
             await _same_view(connection, workspace, view)
             row = await connection.fetchrow(
                 f"""
                 UPDATE segments SET name = $3, description = $4, rule = $5, tags = $6, status = $7, refers_to = $8,
+                    reads_lists = $10, reads_computed_traits = $11,
                     updated_ms = greatest($9, updated_ms), revision = nextval('segment_revisions'),
                     version = version + CASE WHEN rule = $5 THEN 0 ELSE 1 END
                 WHERE workspace = $1 AND key = $2
@@ -106,13 +107,13 @@ class PostgresSegmentCatalog:
 
     async def delete(self, workspace: str, key: str, known: frozenset[int] | None, now_ms: int) -> None:
         """Take a segment out. Its row stays until the jobs have been told and its memberships are gone."""
-        async with self._writing() as connection:
+        async with writing(self._pool) as connection:
             await _held(connection, workspace, key, known)
-            await _unused(connection, workspace, key)
+            await unused(connection, workspace, key, "refers_to")
             await connection.execute(
                 """
-                UPDATE segments SET status = 'deleted', refers_to = '{}', updated_ms = $3,
-                    revision = nextval('segment_revisions')
+                UPDATE segments SET status = 'deleted', refers_to = '{}', reads_lists = '{}',
+                    reads_computed_traits = '{}', updated_ms = $3, revision = nextval('segment_revisions')
                 WHERE workspace = $1 AND key = $2
                 """,
                 workspace,
@@ -129,6 +130,20 @@ class PostgresSegmentCatalog:
         """Up to `limit` segments in the order of their keys, behind `after_key`."""
         rows = await self._pool.fetch(_PAGE, workspace, after_key, limit)
         return [_segment(row) for row in rows]
+
+    async def versions(self, workspace: str, key: str, before: int, limit: int) -> Sequence[SegmentVersion]:
+        """Up to `limit` versions below `before`, newest first."""
+        rows = await self._pool.fetch(
+            """
+            SELECT version, rule, created_ms FROM segment_versions
+            WHERE workspace = $1 AND key = $2 AND version < $3 ORDER BY version DESC LIMIT $4
+            """,
+            workspace,
+            key,
+            before,
+            limit,
+        )
+        return [SegmentVersion(row["version"], _decode(row["rule"]), row["created_ms"]) for row in rows]
 
     async def evaluated(self, known: object) -> tuple[object, Mapping[str, frozenset[str]]] | None:
         """The keys of the live and paused segments of each workspace; the mark moves with every write."""
@@ -177,22 +192,26 @@ class PostgresSegmentCatalog:
             segment.revision,
         )
 
-    @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[Connection]:
-        async with self._pool.transaction() as connection:
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _WRITE_LOCK)
-            yield connection
+
+_State = tuple[int, frozenset[str], frozenset[str]]
+"""What a rule is checked against: the last revision, the lists, the computed traits."""
+
+_STATE: Final = """
+    SELECT (SELECT coalesce(max(revision), 0) FROM segments WHERE workspace = $1) AS revision,
+        ARRAY(SELECT key FROM lists WHERE workspace = $1) AS lists,
+        ARRAY(SELECT key FROM computed_traits WHERE workspace = $1 AND NOT deleted) AS computed_traits
+"""
 
 
-async def _revision(connection: Connection, workspace: str) -> int:
-    revision: int = await connection.fetchval(
-        "SELECT coalesce(max(revision), 0) FROM segments WHERE workspace = $1", workspace
-    )
-    return revision
+async def _state(connection: Connection, workspace: str) -> _State:
+    row = await connection.fetchrow(_STATE, workspace)
+    if row is None:
+        raise AssertionError("the statement gives a row always")
+    return row["revision"], frozenset(row["lists"]), frozenset(row["computed_traits"])
 
 
 async def _same_view(connection: Connection, workspace: str, view: CatalogView) -> None:
-    if await _revision(connection, workspace) != view.revision:
+    if await _state(connection, workspace) != (view.revision, view.lists, view.computed_traits):
         raise CatalogMoved
 
 
@@ -204,22 +223,6 @@ async def _held(connection: Connection, workspace: str, key: str, known: frozens
     if known is not None and segment.revision not in known:
         raise RevisionConflict(f"{key} is at revision {segment.revision}")
     return segment
-
-
-async def _unused(connection: Connection, workspace: str, key: str) -> None:
-    """Raise SegmentInUse where others refer to the segment. An archived one does not count: to be live again it has
-    to be saved, and its rule is checked then."""
-    rows = await connection.fetch(
-        """
-        SELECT key FROM segments
-        WHERE workspace = $1 AND key <> $2 AND $2 = ANY(refers_to) AND status NOT IN ('archived', 'deleted')
-        ORDER BY key
-        """,
-        workspace,
-        key,
-    )
-    if rows:
-        raise SegmentInUse([row["key"] for row in rows])
 
 
 async def _keep_version(connection: Connection, segment: Segment) -> None:
@@ -244,6 +247,8 @@ def _values(workspace: str, draft: SegmentDraft, now_ms: int) -> tuple[object, .
         draft.status,
         sorted(draft.refers_to),
         now_ms,
+        sorted(draft.reads_lists),
+        sorted(draft.reads_computed_traits),
     )
 
 

@@ -8,7 +8,10 @@ import pytest
 from audience.adapters.postgres.pool import Pool, open_pool
 from tests.integration.contracts.database import fresh_database
 
-TABLES = "profile_records, memberships, membership_versions, segment_sizes, segments, tokens, sources, workspaces"
+TABLES = (
+    "profile_records, memberships, membership_versions, membership_changes, segment_sizes, segment_size_history, "
+    "segments, lists, list_members, list_untold, computed_traits, idempotency_keys, tokens, sources, workspaces"
+)
 
 
 @pytest.fixture(scope="session")

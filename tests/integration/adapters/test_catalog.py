@@ -2,13 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from audience.adapters.postgres.catalog import PostgresSegmentCatalog
 from audience.adapters.postgres.pool import Pool
 from audience.adapters.postgres.sources import PostgresSourceCatalog, SourceExists, SourceMissing
-from audience.adapters.postgres.tokens import PostgresTokenCatalog, TokenExists
+from audience.adapters.postgres.tokens import PostgresTokenCatalog, TokenExists, TokenMissing
 from audience.ports.catalog import (
     CatalogMoved,
     RevisionConflict,
@@ -18,6 +19,7 @@ from audience.ports.catalog import (
     SegmentLeaving,
     SegmentMissing,
     Source,
+    TokenAccess,
 )
 
 pytestmark = pytest.mark.platform
@@ -248,10 +250,23 @@ async def test_sources(pool: Pool) -> None:
 async def test_tokens(pool: Pool) -> None:
     tokens = PostgresTokenCatalog(pool)
     await tokens.create("w", "ci", b"1" * 32)
-    assert await tokens.workspace_of(b"1" * 32) == "w"
-    assert await tokens.workspace_of(b"2" * 32) is None
+    await tokens.create("w", "shop", b"4" * 32, ("memberships:read",), datetime.now(UTC) + timedelta(hours=1))
+    await tokens.create("w", "over", b"5" * 32, expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert await tokens.access_of(b"1" * 32) == TokenAccess("w", frozenset("*"))
+    assert await tokens.access_of(b"4" * 32) == TokenAccess("w", frozenset(("memberships:read",)))
+    assert await tokens.access_of(b"2" * 32) is None
+    assert await tokens.access_of(b"5" * 32) is None
     with pytest.raises(TokenExists):
         await tokens.create("w", "ci", b"3" * 32)
     with pytest.raises(TokenExists):
         await tokens.create("w", "other", b"1" * 32)
-    assert [(each.workspace, each.name) for each in await tokens.list()] == [("w", "ci")]
+    await tokens.used({b"1" * 32: 1_700_000_000.0, b"2" * 32: 1.0})
+    await tokens.used({b"1" * 32: 1_600_000_000.0})
+    found = {each.name: each for each in await tokens.list()}
+    assert sorted(found) == ["ci", "over", "shop"]
+    assert found["ci"].last_used_at == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert found["shop"].last_used_at is None
+    await tokens.revoke("w", "ci")
+    assert await tokens.access_of(b"1" * 32) is None
+    with pytest.raises(TokenMissing):
+        await tokens.revoke("w", "ci")

@@ -151,3 +151,75 @@ async def test_forgetting_a_segment_while_others_write(index: PostgresMembership
     assert await index.put_many([profile("user-7", 3, "gone", "kept")]) == 1
     assert await index.size("w", "gone") == 1
     await assert_sound(pool)
+
+
+async def changes(pool: Pool, segment: str) -> list[tuple[str, bool, int]]:
+    found = await pool.fetch(
+        "SELECT profile_id, entered, at_ms FROM membership_changes WHERE segment_key = $1 ORDER BY seq", segment
+    )
+    return [(row[0].decode(), row[1], row[2]) for row in found]
+
+
+async def assert_told(pool: Pool) -> None:
+    """Whoever applies the changes in the order of their numbers has the members."""
+    told: dict[tuple[str, str, bytes], bool] = {}
+    for row in await pool.fetch(
+        "SELECT workspace, segment_key, profile_id, entered FROM membership_changes ORDER BY seq"
+    ):
+        key = (row[0], row[1], row[2])
+        assert told.get(key, False) is not row[3], f"{key} was told twice"
+        told[key] = row[3]
+    members = await pool.fetch("SELECT workspace, segment_key, profile_id FROM memberships")
+    assert {key for key, entered in told.items() if entered} == set(map(tuple, members))
+
+
+async def test_changes_are_told_once_and_in_order(index: PostgresMembershipIndex, pool: Pool) -> None:
+    await index.put_many([profile("a", 1, "vip"), profile("b", 1, "vip")])
+    await index.put_many([profile("a", 2, "vip"), profile("a", 1, "old")])  # nothing but a later beginning
+    await index.put_many([profile("a", 3)])
+    await index.put_many([profile("a", 3)])
+    assert await changes(pool, "vip") == [
+        ("a", True, 1_600_000_000_001),
+        ("b", True, 1_600_000_000_001),
+        ("a", False, 1_700_000_000_003),
+    ]
+    assert await changes(pool, "old") == []
+    await assert_told(pool)
+
+
+async def test_what_a_batch_takes_back_is_told_too(index: PostgresMembershipIndex, pool: Pool) -> None:
+    await index.put_many([profile("a", 1, "vip")])
+    await index.put_many([profile("a", 4, "vip"), profile("a", 2), profile("a", 3, "new"), profile("a", 1, "old")])
+    assert [each[1] for each in await changes(pool, "vip")] == [True, False, True]
+    assert [each[1] for each in await changes(pool, "new")] == [True, False]
+    assert await index.sizes("w") == {"vip": 1}
+    await assert_sound(pool)
+    await assert_told(pool)
+
+
+async def test_a_reader_beside_many_writers_misses_no_number(index: PostgresMembershipIndex, pool: Pool) -> None:
+    done = asyncio.Event()
+    seen: list[int] = []
+
+    async def follow() -> None:
+        last = 0
+        while not done.is_set() or last < await pool.fetchval("SELECT coalesce(max(seq), 0) FROM membership_changes"):
+            rows = await pool.fetch(
+                "SELECT seq FROM membership_changes WHERE workspace = 'w' AND segment_key = 'vip' AND seq > $1", last
+            )
+            seen.extend(row[0] for row in rows)
+            last = max([last, *(row[0] for row in rows)])
+
+    async def write(writer: int) -> None:
+        for version in range(1, 40):
+            member = ("vip",) if version % 2 else ()
+            await index.put_many([profile(f"user-{writer}-{number}", version, *member) for number in range(5)])
+
+    reader = asyncio.create_task(follow())
+    await asyncio.gather(*map(write, range(5)))
+    done.set()
+    await reader
+    rows = await pool.fetch("SELECT seq FROM membership_changes ORDER BY seq")
+    assert sorted(seen) == [row[0] for row in rows]
+    assert len(seen) == 5 * 5 * 39
+    await assert_told(pool)

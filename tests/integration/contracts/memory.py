@@ -16,6 +16,7 @@ from audience.ports.catalog import (
     SegmentInUse,
     SegmentLeaving,
     SegmentMissing,
+    TokenAccess,
 )
 from audience.ports.event_log import EventLogUnavailable, LogRecord
 from audience.ports.stores import StoreUnavailable
@@ -91,12 +92,19 @@ class MemoryEventLog(Away):
 class MemoryTokenCatalog(Away):
     def __init__(self, tokens: Mapping[bytes, str]) -> None:
         self.tokens = dict(tokens)
+        self.scopes = frozenset("*")
+        self.last_used: dict[bytes, float] = {}
         self.asked = 0
 
-    async def workspace_of(self, token_sha256: bytes) -> str | None:
+    async def access_of(self, token_sha256: bytes) -> TokenAccess | None:
         self.asked += 1
         await self.check()
-        return self.tokens.get(token_sha256)
+        workspace = self.tokens.get(token_sha256)
+        return None if workspace is None else TokenAccess(workspace, self.scopes)
+
+    async def used(self, at_s: Mapping[bytes, float]) -> None:
+        await self.check()
+        self.last_used.update(at_s)
 
 
 class MemorySegmentCatalog(Away):

@@ -18,13 +18,6 @@ pytestmark = pytest.mark.platform
 
 
 @pytest.fixture
-async def api(platform: Any) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"Authorization": f"Bearer {platform.api_token}"}
-    async with httpx.AsyncClient(base_url=platform.segments_url, headers=headers, timeout=20) as client:
-        yield client
-
-
-@pytest.fixture
 async def ingest(platform: Any) -> AsyncIterator[httpx.AsyncClient]:
     credentials = base64.b64encode(f"{platform.write_key}:".encode()).decode()
     headers = {"Authorization": f"Basic {credentials}"}

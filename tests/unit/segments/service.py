@@ -55,6 +55,18 @@ class History:
         return [each for each in self.events if (each.workspace, each.profile_id) == (workspace, profile_id)]
 
 
+class Nothing:
+    """Has nothing, and has nothing to tell. What reads it for real is tested on the running platform."""
+
+    @asynccontextmanager
+    async def publishing(self, _: int) -> AsyncIterator[tuple[()]]:
+        yield ()
+
+    async def sample(self, at_ms: int) -> None: ...
+    async def thin(self, now_ms: int) -> None: ...
+    async def forget(self, before_ms: int) -> None: ...
+
+
 class Outside:
     """All that the service opens."""
 
@@ -63,9 +75,23 @@ class Outside:
         self.tokens = MemoryTokenCatalog({token_sha256(TOKEN): "w", token_sha256(OTHER_TOKEN): "other"})
         self.profiles, self.index, self.log = MemoryProfileStore(), MemoryMembershipIndex(), MemoryEventLog()
         self.history, self.explainer = History(), Explainer()
+        self.nothing: Any = Nothing()
 
     async def open(self, _: AsyncExitStack) -> Ports:
-        return Ports(self.catalog, self.tokens, self.profiles, self.index, self.log, self.history, self.explainer)
+        return Ports(
+            catalog=self.catalog,
+            computed_traits=self.nothing,
+            lists=self.nothing,
+            tokens=self.tokens,
+            idempotency=self.nothing,
+            profiles=self.profiles,
+            index=self.index,
+            members=self.nothing,
+            sizes=self.nothing,
+            event_log=self.log,
+            history=self.history,
+            explainer=self.explainer,
+        )
 
 
 def settings(**changes: Any) -> SegmentsSettings:

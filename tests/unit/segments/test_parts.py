@@ -49,27 +49,29 @@ def catalog() -> MemoryTokenCatalog:
 
 @pytest.fixture
 def tokens(catalog: MemoryTokenCatalog, clock: Clock) -> Tokens:
-    return Tokens(catalog, fresh_s=5, stale_s=60, clock_s=clock)
+    return Tokens(catalog, fresh_s=5, stale_s=60, clock_s=clock, unix_s=clock)
 
 
 async def test_a_token_is_looked_up_once_in_a_while(tokens: Tokens, catalog: MemoryTokenCatalog, clock: Clock) -> None:
     assert tokens.remembered(HEADER) is None
     for _ in range(3):
-        assert await tokens.workspace_of(HEADER) == "w"
-        assert tokens.remembered(HEADER) == "w"
+        assert (await tokens.client_of(HEADER)).access.workspace == "w"
+        remembered = tokens.remembered(HEADER)
+        assert remembered is not None
+        assert remembered.access.workspace == "w"
     assert catalog.asked == 1
     clock.now_s += 5
     assert tokens.remembered(HEADER) is None
-    await tokens.workspace_of(HEADER)
+    await tokens.client_of(HEADER)
     assert catalog.asked == 2
 
 
 async def test_a_revoked_token_ends_within_seconds(tokens: Tokens, catalog: MemoryTokenCatalog, clock: Clock) -> None:
-    await tokens.workspace_of(HEADER)
+    await tokens.client_of(HEADER)
     catalog.tokens.clear()
     clock.now_s += 5
     with pytest.raises(ApiError):
-        await tokens.workspace_of(HEADER)
+        await tokens.client_of(HEADER)
     assert tokens.remembered(HEADER) is None
 
 
@@ -79,28 +81,28 @@ async def test_wrong_tokens_are_remembered_too_but_not_without_end(
     monkeypatch.setattr(tokens_module, "MOST_REMEMBERED", 10)
     for _ in range(3):
         with pytest.raises(ApiError):
-            await tokens.workspace_of(b"Bearer wrong")
+            await tokens.client_of(b"Bearer wrong")
     assert catalog.asked == 1
     for number in range(100):
         with pytest.raises(ApiError):
-            await tokens.workspace_of(b"Bearer %d" % number)
+            await tokens.client_of(b"Bearer %d" % number)
     assert len(tokens._known) <= 10
 
 
 async def test_while_the_database_is_away(tokens: Tokens, catalog: MemoryTokenCatalog, clock: Clock) -> None:
-    await tokens.workspace_of(HEADER)
+    await tokens.client_of(HEADER)
     with pytest.raises(ApiError):
-        await tokens.workspace_of(b"Bearer wrong")
+        await tokens.client_of(b"Bearer wrong")
     catalog.away = True
     clock.now_s += 30
-    assert await tokens.workspace_of(HEADER) == "w"
+    assert (await tokens.client_of(HEADER)).access.workspace == "w"
     with pytest.raises(StoreUnavailable):  # neither right nor wrong
-        await tokens.workspace_of(b"Bearer never seen")
+        await tokens.client_of(b"Bearer never seen")
     with pytest.raises(StoreUnavailable):
-        await tokens.workspace_of(b"Bearer wrong")
+        await tokens.client_of(b"Bearer wrong")
     clock.now_s += 31
     with pytest.raises(StoreUnavailable):
-        await tokens.workspace_of(HEADER)
+        await tokens.client_of(HEADER)
 
 
 def test_no_token_is_kept(tokens: Tokens) -> None:

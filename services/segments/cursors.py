@@ -1,0 +1,36 @@
+"""Cursors: where the next page begins, as text that clients pass back unread. Refuses what was not given out."""
+
+import base64
+import binascii
+
+from services._kit.errors import ApiError, FieldError
+
+
+def cursor_of(last: str) -> str:
+    """The cursor behind the entry `last`."""
+    return base64.urlsafe_b64encode(last.encode()).decode().rstrip("=")
+
+
+def behind(cursor: str) -> str:
+    """The entry behind which a page begins; empty for the first page. Raises ApiError 422."""
+    try:
+        last = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        if cursor == cursor_of(last):
+            return last
+    except (binascii.Error, ValueError):
+        pass  # refused below, as one that decodes to something else
+    raise refused_parameter("cursor", "must be the `next_cursor` of a page")
+
+
+def key_behind(cursor: str) -> str:
+    """As `behind`, of keys, which hold no U+0000."""
+    last = behind(cursor)
+    if "\0" in last:
+        raise refused_parameter("cursor", "must be the `next_cursor` of a page")
+    return last
+
+
+def refused_parameter(name: str, message: str) -> ApiError:
+    """422 for one parameter."""
+    fault = FieldError(code="bad_value", path=f"/{name}", message=message)
+    return ApiError(422, "invalid_request", "the request is not of the right shape", errors=[fault])

@@ -1,0 +1,127 @@
+"""The Profile API in Segment's shape, made of a profile and its events. Errors are ``{"error": {"code", "message"}}``.
+
+Pure: what is read, and from where, is the routes' business.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+from starlette.responses import Response
+
+from audience.ports.event_log import KeptEvent
+from audience.profiles.model import Profile
+from services._kit.errors import ApiError
+from services.segments.answers import instant
+
+EVENTS_KEPT_MS: Final = 14 * 24 * 60 * 60 * 1_000
+_CODES: Final = {
+    401: "authentication_error",
+    403: "authentication_error",
+    404: "not_found",
+    422: "validation_error",
+    429: "rate_limit_error",
+    500: "internal_error",
+    503: "unavailable",
+}
+TraitClass = Literal["audience", "computed_trait"]
+
+
+def space_error(error: ApiError, _request_id: str) -> Response:
+    """The answer for an error."""
+    told = {"error": {"code": _CODES.get(error.status, "invalid_request_error"), "message": error.message}}
+    return Response(msgspec.json.encode(told), error.status, dict(error.headers or {}), media_type="application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """A trait and when it got its value, as far as that is known."""
+
+    value: Any
+    updated_ms: int
+
+    def verbose(self) -> dict[str, Any]:
+        """With what is known of its origin. Traits keep no source."""
+        return {"value": self.value, "source_id": "", "updated_at": instant(self.updated_ms)}
+
+
+def traits_of(profile: Profile, shown: frozenset[str], of: TraitClass | None) -> dict[str, Trait]:
+    """The traits by name: those of its own, computed ones, and ``true`` for each segment that it is in."""
+    own = {name: Trait(value, profile.updated_ms) for name, value in profile.traits.items()}
+    computed = {name: Trait(value, profile.updated_ms) for name, value in profile.computed.items()}
+    audiences = {
+        each.segment: Trait(value=True, updated_ms=each.since_ms) for each in profile.segments if each.segment in shown
+    }
+    match of:
+        case "audience":
+            return audiences
+        case "computed_trait":
+            return computed
+        case None:
+            return own | computed | audiences
+
+
+def event_json(event: KeptEvent) -> dict[str, Any]:
+    """An event of a profile."""
+    return {
+        "external_ids": [_external_id(kind, value) for kind, value in ids_of(event)],
+        "context": event.context,
+        "type": event.type,
+        "message_id": event.message_id,
+        "source_id": event.source,
+        "timestamp": instant(event.time_ms),
+        "properties": event.properties if event.type != "identify" else event.traits,
+        "event": event.name,
+        "related": {},
+    }
+
+
+def ids_of(event: KeptEvent) -> list[tuple[str, str]]:
+    """Type and value of each id that an event carries."""
+    email = event.traits.get("email")
+    found = (
+        ("user_id", event.user_id),
+        ("anonymous_id", event.anonymous_id),
+        ("group_id", event.group_id),
+        ("email", email if isinstance(email, str) else None),
+    )
+    return [(kind, value) for kind, value in found if value]
+
+
+def external_ids(profile: Profile, events: Iterable[KeptEvent]) -> list[dict[str, Any]]:
+    """Every id that its events came with, each with the first of them; the profile's own where there are none."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for event in events:
+        for kind, value in ids_of(event):
+            if (kind, value) not in found:
+                origin = {"source_id": event.source, "created_at": instant(event.received_ms)}
+                found[kind, value] = {**_external_id(kind, value), **origin, "first_message_id": event.message_id}
+    if not found:
+        origin = {"source_id": "", "created_at": instant(profile.created_ms), "first_message_id": ""}
+        return [{**_external_id("user_id", profile.profile_id), **origin}]
+    return list(found.values())
+
+
+def metadata_json(profile: Profile, events: Sequence[KeptEvent]) -> dict[str, Any]:
+    """When a profile began and changed, and the first and last of its events that are kept."""
+    first, last = (events[0], events[-1]) if events else (None, None)
+    return {
+        "created_at": instant(profile.created_ms),
+        "updated_at": instant(profile.updated_ms),
+        "expires_at": None,
+        "first_message_id": first and first.message_id,
+        "last_message_id": last and last.message_id,
+        "first_source_id": first and first.source,
+        "last_source_id": last and last.source,
+    }
+
+
+def cursor_json(url: str, begin: int, limit: int, total: int) -> Mapping[str, Any]:
+    """Where the next page begins."""
+    more = begin + limit < total
+    return {"url": url, "has_more": more, "next": str(begin + limit) if more else "", "limit": limit}
+
+
+def _external_id(kind: str, value: str) -> dict[str, Any]:
+    return {"id": value, "type": kind, "collection": "users", "encoding": "none"}
