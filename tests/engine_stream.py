@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import re2
 
-from audience.engine.evaluate import on_event, on_list, on_time
+from audience.engine.evaluate import on_event, on_lists, on_time
 from audience.engine.explain import explain
 from audience.engine.program import Program
 from audience.engine.state import ProfileState
@@ -100,8 +100,7 @@ class Stream:
             [Arrival.of(event) for event in world.events if event.profile_id == world.profile_id],
         )
         state = stream.state
-        for name in world.lists:
-            on_list(stream.program, state, name, member=True, now_ms=0)
+        on_lists(stream.program, state, world.lists, now_ms=0)
         state.enter(*(key for key in paused if world.segments[key] is True))
         stream.keep(state)
         return stream

@@ -5,6 +5,7 @@ The result depends only on the accepted events, the rules and the instant, never
 """
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Any
@@ -73,13 +74,13 @@ def on_time(program: Program, state: ProfileState, now_ms: int) -> Outcome:
     return outcome
 
 
-def on_list(program: Program, state: ProfileState, name: str, *, member: bool, now_ms: int) -> Outcome:
-    """Put the profile on an uploaded list or take it off."""
+def on_lists(program: Program, state: ProfileState, lists: AbstractSet[str], now_ms: int) -> Outcome:
+    """The profile is on these uploaded lists, and on no other."""
     outcome = Outcome()
     _advance(program, state, now_ms, outcome)
-    if (name in state.lists) != member:
-        (state.lists.add if member else state.lists.discard)(name)
-        _ask(program, state, program.readers.get(name, ()), outcome)
+    turned = state.lists ^ lists
+    state.lists = set(lists)
+    _ask(program, state, {key for name in turned for key in program.readers.get(name, ())}, outcome)
     _stamp(state, outcome)
     return outcome
 

@@ -81,6 +81,8 @@ class Program:
         """For each list, the segments that refer to it."""
         self.revision = 0
         self._removed: dict[str, int] = {}
+        self._defined: dict[str, int] = {}
+        """For each computed trait that is or was there, the revision of its newest definition."""
         self.regex = regex
         self._order: dict[str, int] | None = None
         self._by_revision: list[tuple[int, str]] | None = None
@@ -117,7 +119,9 @@ class Program:
         self._changed(revision)
 
     def put_computed_trait(self, trait: ComputedTrait, revision: int) -> None:
-        """Add a computed trait or replace it."""
+        """Add a computed trait or replace it. A revision no newer than what was seen of it changes nothing."""
+        if revision <= self._defined.get(trait.key, -1):
+            return
         self.remove_computed_trait(trait.key, revision)
         leaf = self.leaf(trait.pattern, trait.window, trait.measure)
         value = ComputedValue(trait.key, trait.measure.kind)
@@ -127,7 +131,10 @@ class Program:
         self.computed[trait.key] = (leaf, value)
 
     def remove_computed_trait(self, key: str, revision: int) -> None:
-        """Take a computed trait out."""
+        """Take a computed trait out; an older definition cannot bring it back."""
+        if revision <= self._defined.get(key, -1):
+            return
+        self._defined[key] = revision
         known = self.computed.pop(key, None)
         if known is not None:
             leaf, value = known

@@ -67,8 +67,17 @@ class ExplainCommand(Struct, frozen=True, gc=False, tag_field="schema", tag="com
     segment: str
 
 
-ProfileInput = EventRecord | ExplainCommand
-"""What the streaming job reads by profile: events and commands, told apart by ``schema``."""
+class ProfileListsRecord(Struct, frozen=True, gc=False, tag_field="schema", tag="profile-lists/1", kw_only=True):
+    """Every list that a profile is on as of `revision` (topic `profiles.lists`, compacted, key = profile): absolute."""
+
+    workspace: str
+    profile_id: str
+    revision: int
+    lists: tuple[str, ...]
+
+
+ProfileInput = EventRecord | ExplainCommand | ProfileListsRecord
+"""What the streaming job reads by profile, told apart by ``schema``."""
 
 
 class ExplainReply(
@@ -142,13 +151,8 @@ class ComputedTraitRecord(Struct, frozen=True, gc=False, tag_field="schema", tag
     definition: Raw
 
 
-class ProfileListsRecord(Struct, frozen=True, gc=False, tag_field="schema", tag="profile-lists/1", kw_only=True):
-    """Every list that a profile is on as of `revision` (topic `profiles.lists`, compacted, key = profile): absolute."""
-
-    workspace: str
-    profile_id: str
-    revision: int
-    lists: tuple[str, ...]
+Definition = SegmentRecord | ComputedTraitRecord
+"""What the streaming job reads for all profiles, told apart by ``schema``."""
 
 
 class ProfileRecord(
@@ -191,6 +195,7 @@ encode = _encoder.encode
 decode_profile_input = msgspec.json.Decoder(ProfileInput).decode
 decode_event = msgspec.json.Decoder(EventRecord).decode
 decode_bad_event = msgspec.json.Decoder(BadEventRecord).decode
+decode_definition = msgspec.json.Decoder(Definition).decode
 decode_segment = msgspec.json.Decoder(SegmentRecord).decode
 decode_computed_trait = msgspec.json.Decoder(ComputedTraitRecord).decode
 decode_profile_lists = msgspec.json.Decoder(ProfileListsRecord).decode

@@ -13,19 +13,22 @@ from typing import Final
 
 import msgspec
 
-from audience.engine.evaluate import Outcome, on_event, on_time
+from audience.engine.evaluate import Outcome, on_event, on_lists, on_time
 from audience.engine.explain import explain
 from audience.engine.program import Program
 from audience.engine.state import ProfileState
 from audience.profiles.model import Membership
-from audience.rules import RegexCompiler, RuleInvalid, parse_rule
+from audience.rules import RegexCompiler, RuleInvalid, parse_computed_trait, parse_rule
 from audience.wire import topics
 from audience.wire.state import decode_state, encode_state, new_state
 from audience.wire.topics import (
+    ComputedTraitRecord,
     ExplainCommand,
     ExplainReply,
     MembershipChange,
+    ProfileListsRecord,
     ProfileRecord,
+    SegmentRecord,
 )
 
 logger = logging.getLogger(__name__)
@@ -84,31 +87,54 @@ class Evaluator:
         self._clock_ms = clock_ms
         self._states: OrderedDict[str, ProfileState] = OrderedDict()
 
-    def segment(self, value: str) -> None:
-        """Take in a segment's definition. One that cannot be read is logged and changes nothing."""
+    def define(self, value: str) -> str | None:
+        """Take in a definition, of a segment or a computed trait; gives a key for it to be kept under.
+
+        A broken one is logged and changes nothing; it has none.
+        """
         try:
-            record = topics.decode_segment(value)
+            record = topics.decode_definition(value)
             program = self._program(record.workspace)
-            if record.status in EVALUATED:
-                rule = parse_rule(msgspec.json.decode(record.rule), regex=self._regex)
-                paused = record.status == "paused"
-                program.put(record.key, rule, version=record.version, revision=record.revision, paused=paused)
-            else:
-                program.remove(record.key, record.revision)
+            if isinstance(record, SegmentRecord):
+                self._define_segment(program, record)
+                return f"segment {record.workspace}:{record.key}"
+            self._define_computed_trait(program, record)
         except (msgspec.DecodeError, RuleInvalid) as error:
             self.counters.failures += 1
-            logger.error("a segment's definition cannot be read: %s", error)  # noqa: TRY400  the data is to blame
+            logger.error("a definition cannot be read: %s", error)  # noqa: TRY400  the data is to blame
+            return None
+        else:
+            return f"computed trait {record.workspace}:{record.key}"
+
+    def _define_segment(self, program: Program, record: SegmentRecord) -> None:
+        if record.status in EVALUATED:
+            rule = parse_rule(msgspec.json.decode(record.rule), regex=self._regex)
+            paused = record.status == "paused"
+            program.put(record.key, rule, version=record.version, revision=record.revision, paused=paused)
+        else:
+            program.remove(record.key, record.revision)
+
+    def _define_computed_trait(self, program: Program, record: ComputedTraitRecord) -> None:
+        if record.status == "live":
+            trait = parse_computed_trait(msgspec.json.decode(record.definition), regex=self._regex)
+            program.put_computed_trait(trait, record.revision)
+        else:
+            program.remove_computed_trait(record.key, record.revision)
 
     def input(self, key: str, value: str, load: Load) -> Step:
-        """Process one event or command of a profile."""
+        """Process an event, a command or the lists of a profile."""
         try:
             record = topics.decode_profile_input(value)
             state = self._state(key, record.profile_id, load)
             if isinstance(record, ExplainCommand):
                 return self._explain(state, record)
-            self.counters.events += 1
-            outcome = on_event(self._program(record.workspace), state, record, self._clock_ms())
-            self.counters.duplicates += outcome.duplicate
+            program = self._program(record.workspace)
+            if isinstance(record, ProfileListsRecord):
+                outcome = on_lists(program, state, frozenset(record.lists), self._clock_ms())
+            else:
+                self.counters.events += 1
+                outcome = on_event(program, state, record, self._clock_ms())
+                self.counters.duplicates += outcome.duplicate
             return self._step(record.workspace, state, outcome)
         except Exception as error:  # noqa: BLE001  whatever one event causes, the job goes on and the event is kept
             return self._failed(key, value.encode("utf-8", "surrogatepass"), error)

@@ -1,11 +1,11 @@
 """The Flink operator: gives the evaluator its inputs, and does what it says. It decides nothing.
 
-Broadcast state holds the segments' definitions by key; it is what the programs are made from after a restore. Keyed
-state is one value a profile. Deleted segments stay in broadcast state as such, so that the definitions that the job was
-submitted with cannot bring one back.
+Broadcast state holds the definitions of segments and computed traits; it is what the programs are made from after a
+restore. Keyed state is one value a profile. What was deleted stays in broadcast state as such, so that the definitions
+that the job was submitted with cannot bring it back.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pyflink.common import Row, Types
@@ -18,18 +18,17 @@ from flink_jobs.rule_evaluation.evaluator import Evaluator, Step
 from flink_jobs.rule_evaluation.metrics import register
 from flink_jobs.rule_evaluation.settings import JobSettings
 
-SEGMENTS = MapStateDescriptor("segments", Types.STRING(), Types.STRING())
+DEFINITIONS = MapStateDescriptor("definitions", Types.STRING(), Types.STRING())
 PROFILE = ValueStateDescriptor("profile", Types.PICKLED_BYTE_ARRAY())
 
 
 class EvaluateRules(KeyedBroadcastProcessFunction):  # type: ignore[misc]  # pyflink has no types
-    """Keyed by profile; the broadcast side carries segments. Gives rows of topic, key and value."""
+    """Keyed by profile; the broadcast side carries definitions. Gives rows of topic, key and value."""
 
-    def __init__(self, settings: JobSettings, segments: Mapping[str, str]) -> None:
+    def __init__(self, settings: JobSettings, definitions: Sequence[str]) -> None:
         self._settings = settings
-        self._segments = segments
-        """The definitions when the job was submitted: used where broadcast state is empty, that is on a fresh start, so
-        that no event is evaluated before the segments are there."""
+        self._definitions = definitions
+        """As they were when the job was submitted, so that no event is evaluated before they are there."""
 
     def open(self, context: RuntimeContext) -> None:
         self._state = context.get_state(PROFILE)
@@ -53,20 +52,19 @@ class EvaluateRules(KeyedBroadcastProcessFunction):  # type: ignore[misc]  # pyf
 
     def process_broadcast_element(self, value: Row, context: Any) -> Iterator[Row]:
         self._restore(context)
-        key, definition = value[0], value[1]
-        # A tombstone only tidies the topic up: the record before it has said that the segment is deleted.
-        if definition is not None:
-            context.get_broadcast_state(SEGMENTS).put(key, definition)
-            self._evaluator.segment(definition)
+        definition = value[1]
+        # A tombstone only tidies the topic up: the record before it has said that this is deleted.
+        if definition is not None and (key := self._evaluator.define(definition)) is not None:
+            context.get_broadcast_state(DEFINITIONS).put(key, definition)
         return iter(())
 
     def _restore(self, context: Any) -> None:
         if self._restored:
             return
         self._restored = True
-        kept = dict(context.get_broadcast_state(SEGMENTS).items())
-        for definition in (kept or self._segments).values():
-            self._evaluator.segment(definition)
+        kept = dict(context.get_broadcast_state(DEFINITIONS).items())
+        for definition in (*self._definitions, *kept.values()):
+            self._evaluator.define(definition)
 
     def _do(self, step: Step, context: Any) -> Iterator[Row]:
         if step.state is not None:

@@ -3,7 +3,7 @@
 Effects are at least once, and made once by what reads them: every profile record is absolute and carries a version.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Final
 
 from pyflink.common import Types
@@ -12,10 +12,12 @@ from pyflink.table import StreamTableEnvironment
 
 from audience.wire import topics
 from flink_jobs.rule_evaluation.keying import KEY_VALUE, key_by_first_field
-from flink_jobs.rule_evaluation.operator import SEGMENTS, EvaluateRules
+from flink_jobs.rule_evaluation.operator import DEFINITIONS, EvaluateRules
 from flink_jobs.rule_evaluation.settings import JobSettings
 
 JOB_NAME: Final = "rule_evaluation"
+DEFINED_IN: Final = (topics.SEGMENTS, topics.COMPUTED_TRAITS)
+"""The compacted topics of what is the same for all profiles."""
 OUTPUTS: Final = (topics.MEMBERSHIPS, topics.PROFILES, topics.EVENTS_BAD, topics.REPLIES)
 _OUTPUT = Types.ROW_NAMED(["topic", "record_key", "record_value"], [Types.STRING()] * 3)
 _READER_CLOSE_MS: Final = 2_000
@@ -25,26 +27,26 @@ _RAW = (
 )
 
 
-def build(env: StreamExecutionEnvironment, settings: JobSettings, segments: Mapping[str, str]) -> None:
-    """Put the job into `env`. `segments` are the definitions as of now, by key: see `EvaluateRules`."""
+def build(env: StreamExecutionEnvironment, settings: JobSettings, current: Sequence[str]) -> None:
+    """Put the job into `env`. `current` are the definitions as of now: see `EvaluateRules`."""
     tables = StreamTableEnvironment.create(env)
     tables.get_config().set("table.exec.uid.generation", "ALWAYS")
-    inputs = _source(tables, settings, "profile_inputs", f"{topics.EVENTS};{topics.COMMANDS}")
-    definitions = _source(tables, settings, "segment_definitions", topics.SEGMENTS)
+    inputs = _source(tables, settings, "profile_inputs", topics.EVENTS, topics.COMMANDS, topics.PROFILE_LISTS)
+    definitions = _source(tables, settings, "definitions", *DEFINED_IN)
     evaluated = (
         key_by_first_field(inputs)
-        .connect(definitions.broadcast(SEGMENTS))
-        .process(EvaluateRules(settings, segments), _OUTPUT)
+        .connect(definitions.broadcast(DEFINITIONS))
+        .process(EvaluateRules(settings, current), _OUTPUT)
         .name("evaluate rules")
         .uid("evaluate-rules")
     )
     _sink(tables, settings, evaluated)
 
 
-def _source(tables: StreamTableEnvironment, settings: JobSettings, name: str, topic: str) -> DataStream:
+def _source(tables: StreamTableEnvironment, settings: JobSettings, name: str, *names: str) -> DataStream:
     tables.execute_sql(
         f"""CREATE TEMPORARY TABLE {name} (record_key STRING, record_value STRING) WITH (
-            'connector' = 'kafka', 'topic' = '{topic}', {_RAW},
+            'connector' = 'kafka', 'topic' = '{";".join(names)}', {_RAW},
             'properties.bootstrap.servers' = '{settings.kafka_bootstrap_servers}',
             'properties.group.id' = '{settings.consumer_group}',
             'properties.source.reader.close.timeout' = '{_READER_CLOSE_MS}',

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from audience.engine.evaluate import on_list
+from audience.engine.evaluate import on_lists
 from audience.rules import Limits, RuleInvalid, parse_computed_trait, parse_rule
 from audience.rules.describe import describe
 from audience.rules.errors import ErrorCode
@@ -45,7 +45,8 @@ def test_the_engine_gives_the_answers_of_the_page(example: Example) -> None:
         if moment.list_change is not None:
             name, on = moment.list_change
             state = stream.state
-            on_list(stream.program, state, name, member=on, now_ms=moment.now_ms)
+            lists = state.lists | {name} if on else state.lists - {name}
+            on_lists(stream.program, state, lists, now_ms=moment.now_ms)
             stream.keep(state)
         assert stream.member == moment.member, moment
         if moment.measures:

@@ -34,7 +34,13 @@ def test_murmur2_is_that_of_kafka(key: bytes, expected: int) -> None:
 def test_every_topic_is_declared() -> None:
     wanted = {value for name, value in vars(topics).items() if name.isupper() and isinstance(value, str)}
     assert {each.name for each in TOPICS} == wanted
-    assert {each.name for each in TOPICS if each.retention_ms is None} == {"segments", "profiles", topics.EPOCHS}
+    assert {each.name for each in TOPICS if each.retention_ms is None} == {
+        topics.SEGMENTS,
+        topics.PROFILES,
+        topics.EPOCHS,
+        topics.COMPUTED_TRAITS,
+        topics.PROFILE_LISTS,
+    }
 
 
 def test_what_a_topic_is_created_with() -> None:

@@ -9,7 +9,15 @@ import pytest
 
 from audience.adapters.regex import compile_regex
 from audience.wire import topics
-from audience.wire.topics import EventRecord, ExplainCommand, MembershipChange, ProfileRecord, SegmentRecord
+from audience.wire.topics import (
+    ComputedTraitRecord,
+    EventRecord,
+    ExplainCommand,
+    MembershipChange,
+    ProfileListsRecord,
+    ProfileRecord,
+    SegmentRecord,
+)
 from flink_jobs.rule_evaluation.evaluator import EPOCH_BITS, Evaluator, Step
 
 NOW_MS = 1_790_000_000_000
@@ -36,7 +44,18 @@ class Operator:
             workspace="demo", key=key, revision=revision, version=1, status=status,
             rule=msgspec.Raw(msgspec.json.encode(rule)),
         )  # fmt: skip
-        self.evaluator.segment(topics.encode(record).decode())
+        self.evaluator.define(topics.encode(record).decode())
+
+    def computed_trait(self, key: str, definition: dict[str, Any], revision: int, status: str = "live") -> None:
+        record = ComputedTraitRecord(
+            workspace="demo", key=key, revision=revision, status=status,  # type: ignore[arg-type]
+            definition=msgspec.Raw(msgspec.json.encode({"key": key, **definition})),
+        )  # fmt: skip
+        self.evaluator.define(topics.encode(record).decode())
+
+    def lists(self, profile_id: str, *names: str) -> list[Any]:
+        record = ProfileListsRecord(workspace="demo", profile_id=profile_id, revision=1, lists=names)
+        return self.input(f"demo:{profile_id}", topics.encode(record).decode())
 
     def event(self, profile_id: str, message_id: str, **fields: Any) -> list[Any]:
         record = EventRecord(
@@ -169,7 +188,7 @@ def test_what_cannot_be_evaluated_is_kept_and_the_profile_goes_on(operator: Oper
 
 def test_a_segment_that_cannot_be_read_changes_nothing(operator: Operator) -> None:
     operator.segment("broken", {"nonsense": 1}, revision=2)
-    operator.evaluator.segment("{")
+    operator.evaluator.define("{")
     operator.event("u", "m1")
     assert operator.event("u", "m2")[0].segment == "buyers"
     assert operator.evaluator.counters.failures == 2
@@ -212,3 +231,36 @@ def test_explain_is_answered_from_the_state(operator: Operator) -> None:
     assert found["explanation"]["tree"]["value"] == 1
     assert ask("u", "nothing")["error"] == "segment_not_found"
     assert ask("nobody", "buyers")["error"] == "profile_not_found"
+
+
+def test_a_list_is_joined_and_left(operator: Operator) -> None:
+    operator.segment("press", {"list": "press"}, revision=2)
+    assert operator.lists("u", "press", "other") == []  # a list alone makes no profile
+    assert [each.segment for each in operator.event("u", "m1")[:-1]] == ["press"]
+    [left, profile] = operator.lists("u", "other")
+    assert (left.segment, left.change, profile.segments) == ("press", "exited", [])
+    assert operator.lists("u", "other") == []
+
+
+def test_a_computed_trait_is_told_and_read_by_rules(operator: Operator) -> None:
+    operator.computed_trait("orders", {"event": "Order Completed"}, revision=2)
+    operator.segment("regulars", {"trait": "computed.orders", "op": "gte", "value": 3}, revision=3)
+    for number in (1, 2):
+        assert operator.event("u", f"m{number}")[-1].computed == {"orders": number}
+    assert [each.segment for each in operator.event("u", "m3")[:-1]] == ["regulars"]
+    operator.computed_trait("orders", {"event": "Order Completed"}, revision=4, status="deleted")
+    operator.computed_trait("orders", {"event": "Order Completed"}, revision=2)  # an old definition, read again
+    change, profile = operator.event("u", "m4")
+    assert (change.segment, change.change, profile.computed) == ("regulars", "exited", {})
+
+
+def test_a_definition_is_kept_under_its_kind(operator: Operator) -> None:
+    segment = SegmentRecord(
+        workspace="demo", key="same", revision=7, version=1, status="archived", rule=msgspec.Raw(b"{}")
+    )
+    computed = ComputedTraitRecord(
+        workspace="demo", key="same", revision=8, status="deleted", definition=msgspec.Raw(b"{}")
+    )
+    kept = [operator.evaluator.define(topics.encode(each).decode()) for each in (segment, computed)]
+    assert len(set(kept)) == 2
+    assert None not in kept
