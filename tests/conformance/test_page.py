@@ -137,7 +137,9 @@ def values_of(cell: str) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("row", table(SECTIONS["Bounds"], "operator", "`is`", "true of", "false of"), ids=str)
+@pytest.mark.parametrize(
+    "row", table(SECTIONS["Bounds"], "operator", "`is`", "true of", "false of"), ids=lambda row: row[0]
+)
 def test_bounds_are_true_and_false_of_what_the_page_says(row: list[str]) -> None:
     _, bounds, *columns = row
     rule = {"event": "A", "is": json.loads(code_of(bounds))}
