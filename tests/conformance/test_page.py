@@ -101,7 +101,13 @@ def test_every_code_has_a_row_and_its_example_is_refused_with_it() -> None:
 def test_the_limits_are_those_of_the_code() -> None:
     rows = table(SECTIONS["Limits"], "limit", "default", "error at")
     limits = Limits()
-    assert [int(default) for _, default, _ in rows] == [limits.depth, limits.nodes, limits.steps, limits.list_values]
+    assert [int(default) for _, default, _ in rows] == [
+        limits.depth,
+        limits.nodes,
+        limits.steps,
+        limits.list_values,
+        limits.value_depth,
+    ]
 
 
 OPERATOR_ROWS = table(SECTIONS["Operators"], "operator", "for example", "true of", "false of")
