@@ -1,6 +1,5 @@
 """What authors read when a rule is refused, for every error of the conformance cases: golden, in messages.yaml."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def messages_of(case: ErrorCase) -> list[str]:
     )
     of_trait = partial(parse_computed_trait, case.subject, regex=REGEX)
     of_rule = partial(parse_rule, case.subject, regex=REGEX, references=references)
-    parse: Callable[[], object] = of_trait if case.kind == "computed_trait" else of_rule
+    parse = of_trait if case.kind == "computed_trait" else of_rule
     with pytest.raises(RuleInvalid) as refused:
         parse()
     errors = refused.value.errors
