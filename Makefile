@@ -1,6 +1,6 @@
 # Audience Manager: every command of the repository. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reset check test differential faults bench bench-latency bench-ingest lock setup
+.PHONY: help up down status logs reset check test differential mutation faults bench bench-latency bench-ingest lock setup
 SHELL := /bin/sh
 
 PYTHON_ENV := .venv/bin
@@ -11,6 +11,8 @@ PART ?=
 # How many random pairs `make differential` compares, and the number of the first.
 COUNT ?= 1000000
 FIRST ?= 1
+# Which mutants `make mutation` tries; all of them without it.
+MUTANTS ?=
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
@@ -44,6 +46,9 @@ test: check ## check, then everything that needs the real parts, which it starts
 
 differential: setup ## The engine beside the oracle on random pairs: make differential COUNT=1000000 FIRST=1
 	@$(PYTHON_ENV)/python -m tests.differential --first $(FIRST) --count $(COUNT)
+
+mutation: setup ## Which mutants of rules and engine the tests let live: make mutation MUTANTS="audience.rules.dates*"; hours
+	@nice $(PYTHON_ENV)/mutmut run $(MUTANTS)
 
 faults: setup ## Kill parts under load and compare every result; slow
 	@$(PYTEST) tests/faults

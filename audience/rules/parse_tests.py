@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, cast, get_args
 
 from audience.rules.dates import parse_date_ms
-from audience.rules.reading import Faults, Limits, RegexCompiler, at, is_finite, kind_of
+from audience.rules.reading import Faults, Limits, RegexCompiler, at, is_deeper, is_finite, kind_of
 from audience.rules.tree import Operator, Path, Test
 
 _OPERATORS: Final = frozenset(get_args(Operator))
@@ -137,6 +137,9 @@ class TestParser:
         return date_ms
 
     def _finite(self, value: Any, path: str) -> Any:
+        if is_deeper(value, self._limits.value_depth):
+            self._faults.add("limit_exceeded", path, f"nested more than {self._limits.value_depth} deep")
+            return None
         if is_finite(value):
             return value
         self._faults.add("bad_value", path, "holds a number that is not finite")

@@ -27,6 +27,7 @@ class Limits:
     nodes: int = 200
     steps: int = 20
     list_values: int = 1_000
+    value_depth: int = 64
 
 
 @dataclass(slots=True)
@@ -140,6 +141,15 @@ def is_finite(value: object) -> bool:
             return all(map(is_finite, value.values()))
         case _:
             return False
+
+
+def is_deeper(value: object, depth: int) -> bool:
+    """Whether lists and objects stand in each other more than `depth` deep. Takes no stack, however deep they do."""
+    level = [value]
+    for _ in range(depth):
+        nests = [each for each in level if isinstance(each, list | dict)]
+        level = [inner for outer in nests for inner in (outer if isinstance(outer, list) else outer.values())]
+    return any(isinstance(each, list | dict) for each in level)
 
 
 def kind_of(value: object) -> str:

@@ -102,7 +102,13 @@ def test_every_code_has_a_row_and_its_example_is_refused_with_it() -> None:
 def test_the_limits_are_those_of_the_code() -> None:
     rows = table(SECTIONS["Limits"], "limit", "default", "error at")
     limits = Limits()
-    assert [int(default) for _, default, _ in rows] == [limits.depth, limits.nodes, limits.steps, limits.list_values]
+    assert [int(default) for _, default, _ in rows] == [
+        limits.depth,
+        limits.nodes,
+        limits.steps,
+        limits.list_values,
+        limits.value_depth,
+    ]
 
 
 OPERATOR_ROWS = table(SECTIONS["Operators"], "operator", "for example", "true of", "false of")
@@ -138,7 +144,9 @@ def values_of(cell: str) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("row", table(SECTIONS["Bounds"], "operator", "`is`", "true of", "false of"), ids=str)
+@pytest.mark.parametrize(
+    "row", table(SECTIONS["Bounds"], "operator", "`is`", "true of", "false of"), ids=lambda row: row[0]
+)
 def test_bounds_are_true_and_false_of_what_the_page_says(row: list[str]) -> None:
     _, bounds, *columns = row
     rule = {"event": "A", "is": json.loads(code_of(bounds))}

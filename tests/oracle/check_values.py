@@ -15,6 +15,7 @@ from tests.oracle.values import is_number
 from tests.oracle.world import Json, JsonObject
 
 MAX_LIST_VALUES = 1000
+MAX_VALUE_DEPTH = 64
 BOUNDS = ("eq", "ne", "gt", "gte", "lt", "lte")
 
 _REGEX_OPTIONS = re2.Options()
@@ -70,7 +71,9 @@ class ValueChecker:
             return self.say("bad_value", f"{at}/value")
         found_before = len(self.found)
         check(test["value"], f"{at}/value")
-        if len(self.found) == found_before and holds_infinity(test["value"]):
+        if len(self.found) == found_before and depth(test["value"]) > MAX_VALUE_DEPTH:
+            self.say("limit_exceeded", f"{at}/value")
+        elif len(self.found) == found_before and holds_infinity(test["value"]):
             self.say("bad_value", f"{at}/value")
         return None
 
@@ -179,6 +182,12 @@ def _operand_checks(checker: ValueChecker) -> dict[str, Callable[[Json, str], No
         "within_last": checker.duration,
         "within_next": checker.duration,
     }
+
+
+def depth(value: Json) -> int:
+    """How deep lists and objects stand in each other; 0 for all other values."""
+    inner = value if isinstance(value, list) else value.values() if isinstance(value, dict) else None
+    return 0 if inner is None else 1 + max(map(depth, inner), default=0)
 
 
 def holds_infinity(value: Json) -> bool:

@@ -105,7 +105,7 @@ def digest(rule: JsonObject) -> int:
     return canonical.hash_of(canonical.of_node(parsed(rule)))
 
 
-@pytest.mark.parametrize("rules", ALIKE, ids=lambda rules: json.dumps(rules[0]))
+@pytest.mark.parametrize("rules", ALIKE)
 def test_rules_that_mean_the_same_have_one_form_and_share_every_leaf(rules: list[JsonObject]) -> None:
     assert len({text(rule) for rule in rules}) == 1
     program = Program(REGEX)
@@ -157,7 +157,7 @@ LEAVES = [0xDE636CF4AC44B095]
 SEQUENCES = [0xDEAACCCC9FA3DFAD]
 
 
-@pytest.mark.parametrize(("rule", "known"), GOLDEN, ids=str)
+@pytest.mark.parametrize(("rule", "known"), GOLDEN)
 def test_the_hash_is_what_it_always_was(rule: JsonObject, known: int) -> None:
     """Stored states are found by it: whoever changes the form needs a new version of the state."""
     assert digest(rule) == known

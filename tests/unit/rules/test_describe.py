@@ -26,7 +26,7 @@ def parsed(rule: JsonObject) -> Node:
     return parse_rule(rule, regex=REGEX)
 
 
-@pytest.mark.parametrize("golden", SENTENCES, ids=lambda golden: golden["says"])
+@pytest.mark.parametrize("golden", SENTENCES)
 def test_golden_sentences(golden: JsonObject) -> None:
     assert describe(parsed(golden["rule"])) == golden["says"]
 
@@ -50,7 +50,7 @@ def test_rules_of_the_conformance_cases(case: MembershipCase) -> None:
 
 
 def test_generated_rules_many_times() -> None:
-    for pair in generate.pairs(0, 2_000):
+    for pair in generate.pairs(0, 1_000):
         assert_readable(pair["rule"])
 
 

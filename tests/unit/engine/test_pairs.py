@@ -1,0 +1,15 @@
+"""The engine beside the oracle on a few hundred fixed pairs, in a unit test's time; the many are in integration."""
+
+import pytest
+
+from tests.differential import mismatches
+from tests.generate import pair
+
+FIRST = 1_000_000
+CHUNK = 20
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + 300, CHUNK))
+def test_the_engine_agrees_with_the_oracle(first: int) -> None:
+    for number in range(first, first + CHUNK):
+        assert list(mismatches(pair(number))) == [], f"pair {number}"
