@@ -99,17 +99,19 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A rule that a segment has or had; `changes` says in words what is different from the one before."""
+    """A rule that a segment has or had, as a sentence, and in words what is different from the one before."""
 
     version: int
     rule: Mapping[str, Any]
+    description: str
     created_at: datetime
     changes: Sequence[str]
 
     @classmethod
     def of(cls, body: Json) -> "Version":
         """From an answer."""
-        return cls(body["version"], body["rule"], instant(body["created_at"]), body["changes"])
+        created_at = instant(body["created_at"])
+        return cls(body["version"], body["rule"], body["description"], created_at, body["changes"])
 
 
 @dataclass(frozen=True, slots=True)
