@@ -222,20 +222,21 @@ def _started(args: argparse.Namespace, spool: str, settings: Mapping[str, str]) 
     }
     process = subprocess.Popen([sys.executable, "-m", "services.ingest"], env=environment, stdout=sys.stderr)
     try:
-        _wait_until_ready(port, process)
+        wait_until_ready(port, process)
         yield port, process.pid
     finally:
         process.terminate()
         process.wait(60)
 
 
-def _wait_until_ready(port: int, process: "subprocess.Popen[bytes]") -> None:
+def wait_until_ready(port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Return when the service on `port` is ready; end the program where it does not become so."""
     deadline_s = time.monotonic() + READY_S
     while time.monotonic() < deadline_s and process.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=3):
             return
         time.sleep(0.2)
-    sys.exit("ingest-api did not become ready; its log says why")
+    sys.exit("the service did not become ready; its log says why")
 
 
 def table(results: list[Result]) -> str:

@@ -156,10 +156,11 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
         {"changes": _array(ref("Change")), "next": {**_COUNT, "description": "For `after`."}},
     ),
     "Version": _object(
-        "version rule created_at changes",
+        "version rule description created_at changes",
         {
             "version": {"type": "integer", "minimum": 1},
             "rule": _RULE,
+            "description": {"type": "string", "description": "The rule as a sentence."},
             "created_at": _TIME,
             "changes": {**_array(_TEXT), "description": "From the version before, in words."},
         },

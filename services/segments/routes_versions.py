@@ -5,7 +5,9 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
+from audience.adapters.regex import compile_regex
 from audience.ports.catalog import SegmentVersion
+from audience.rules import describe, parse_rule
 from audience.rules.dates import format_ms
 from services._kit.errors import ApiError
 from services.segments.answers import json_response
@@ -51,6 +53,7 @@ def _version(version: SegmentVersion, before: SegmentVersion | None) -> dict[str
     return {
         "version": version.version,
         "rule": version.rule,
+        "description": describe(parse_rule(version.rule, regex=compile_regex)),
         "created_at": format_ms(version.created_ms),
         "changes": [] if before is None else differences(before.rule, version.rule),
     }

@@ -162,6 +162,7 @@ async def test_versions(world: World) -> None:
     assert told["next_cursor"] is None
     assert told["versions"][1]["changes"] == ['the rule, \'within\': "60d" in place of "30d"']
     assert told["versions"][2]["changes"] == []
+    assert told["versions"][2]["description"] == "People who did “a” at least once in the last 30 days."
     assert await world.get(f"/v1/segments/{key}/versions/2") == told["versions"][1]
     first = await world.get(f"/v1/segments/{key}/versions", limit=2)
     rest = await world.get(f"/v1/segments/{key}/versions", limit=2, cursor=first["next_cursor"])
