@@ -120,7 +120,12 @@ async def _running(task: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 def _add_settings_route(app: FastAPI, public_url: str) -> None:
-    @app.get("/v1/projects/{write_key}/settings", tags=["browser"], summary="Settings of the SDK for browsers")
+    @app.get(
+        "/v1/projects/{write_key}/settings",
+        tags=["browser"],
+        summary="Settings of the SDK for browsers",
+        responses=openapi.NO_SOURCE,
+    )
     async def settings_route(write_key: str, request: Request) -> JSONResponse:
         """What @segment/analytics-next asks for before it sends events. Open to all: the key is in the page anyway."""
         sources: Sources = request.app.state.sources
