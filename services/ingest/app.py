@@ -24,6 +24,7 @@ from services.ingest.intake import Intake
 from services.ingest.limits import Limits
 from services.ingest.metrics import IngestMetrics
 from services.ingest.rates import Rates
+from services.ingest.repeats import Repeats
 from services.ingest.room import Room
 from services.ingest.routes import Door, EventRoutes
 from services.ingest.settings import IngestSettings
@@ -80,6 +81,7 @@ def ingest_app(
             metrics,
             Room(settings.ingest_in_flight, settings.ingest_in_flight_mib * 1024 * 1024),
             Rates(settings.ingest_source_events_per_s, time.monotonic),
+            Repeats(),
         )
         kafka: Check = ports.event_log.check
         if (spool := ports.spool) is not None:
