@@ -24,6 +24,7 @@ from services.ingest.intake import Intake
 from services.ingest.limits import Limits
 from services.ingest.metrics import IngestMetrics
 from services.ingest.rates import Rates
+from services.ingest.repeats import Repeats
 from services.ingest.room import Room
 from services.ingest.routes import Door, EventRoutes
 from services.ingest.settings import IngestSettings
@@ -80,6 +81,7 @@ def ingest_app(
             metrics,
             Room(settings.ingest_in_flight, settings.ingest_in_flight_mib * 1024 * 1024),
             Rates(settings.ingest_source_events_per_s, time.monotonic),
+            Repeats(),
         )
         kafka: Check = ports.event_log.check
         if (spool := ports.spool) is not None:
@@ -120,7 +122,12 @@ async def _running(task: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 def _add_settings_route(app: FastAPI, public_url: str) -> None:
-    @app.get("/v1/projects/{write_key}/settings", tags=["browser"], summary="Settings of the SDK for browsers")
+    @app.get(
+        "/v1/projects/{write_key}/settings",
+        tags=["browser"],
+        summary="Settings of the SDK for browsers",
+        responses=openapi.NO_SOURCE,
+    )
     async def settings_route(write_key: str, request: Request) -> JSONResponse:
         """What @segment/analytics-next asks for before it sends events. Open to all: the key is in the page anyway."""
         sources: Sources = request.app.state.sources

@@ -30,6 +30,7 @@ class Sorted:
 
     source: Source
     records: list[LogRecord] = field(default_factory=list)
+    message_ids: list[str] = field(default_factory=list)
     bad: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -116,7 +117,7 @@ class Intake:
         long_number: bool,  # noqa: FBT001
     ) -> Sorted:
         found = Sorted(source)
-        add = found.records.append
+        add, remember = found.records.append, found.message_ids.append
         for data in events:
             try:
                 sent = self._decoded(data, shape.decode_event, long_number)
@@ -125,6 +126,7 @@ class Intake:
                 found.add_bad(data, refused, envelope)
             else:
                 add(LogRecord(EVENTS, key_of(record.workspace, record.profile_id), encode(record)))
+                remember(record.message_id)
         return found
 
     def _decoded(self, data: bytes, decode: Callable[[bytes], T], long_number: bool) -> T:  # noqa: FBT001

@@ -39,6 +39,10 @@ class IngestMetrics:
         self._accepted = Counter(
             "ingest_events_accepted", "Events acknowledged into the log", ["workspace", "source"], registry=registry
         )
+        self._repeated = Counter(
+            "ingest_events_repeated", "Of those, events whose messageId was here a moment ago", ["workspace", "source"],
+            registry=registry,
+        )  # fmt: skip
         self._bad = Counter(
             "ingest_events_bad", "Events put into events.bad", ["workspace", "source", "reason"], registry=registry
         )
@@ -68,14 +72,16 @@ class IngestMetrics:
         children[0].inc()
         children[1].observe(seconds)
 
-    def accepted(self, source: Source, count: int) -> None:
-        """Count acknowledged events of a source."""
+    def accepted(self, source: Source, count: int, repeated: int = 0) -> None:
+        """Count acknowledged events of a source, and how many of them are there a second time."""
         counter = self._accepted_by.get(source)
         if counter is None:
             counter = self._accepted.labels(*self._labels_of(source))
             if source in self._labels:
                 self._accepted_by[source] = counter
         counter.inc(count)
+        if repeated:
+            self._repeated.labels(*self._labels_of(source)).inc(repeated)
 
     def bad(self, source: Source, reason: str, count: int) -> None:
         """Count events of a source that were not valid, for one reason."""

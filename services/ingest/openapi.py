@@ -44,7 +44,7 @@ _BATCH: Final = {
     "type": "object",
     "required": ["batch"],
     "properties": {
-        "batch": {"type": "array", "maxItems": 2500, "items": {}, "description": "Events, each with its `type`."},
+        "batch": {"type": "array", "items": {}, "description": "At most 2,500 events, each with its `type`."},
         "writeKey": {"description": "Counts where no Basic credentials are given."},
         "context": {"description": "Merged into each event's by top-level key; the event's own wins."},
         "integrations": {"description": "Merged like `context`."},
@@ -76,6 +76,17 @@ def install(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way to extend its schema
+
+
+NO_SOURCE: Final[dict[int | str, dict[str, Any]]] = {
+    404: {"description": "No source has this write key.", "content": {"application/json": {"schema": _ERROR}}},
+    503: {
+        "description": "The write keys could not be read yet.",
+        "content": {"application/json": {"schema": _ERROR}},
+        "headers": _RETRY_AFTER,
+    },
+}
+"""The refusals of the settings route, for FastAPI."""
 
 
 def _add(schema: dict[str, Any]) -> None:

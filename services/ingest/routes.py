@@ -24,6 +24,7 @@ from services.ingest.diagnose import NotJson
 from services.ingest.intake import Intake
 from services.ingest.metrics import IngestMetrics
 from services.ingest.rates import Rates
+from services.ingest.repeats import Repeats
 from services.ingest.room import Place, Room
 from services.ingest.sources import Sources
 
@@ -75,6 +76,7 @@ class Door:
     metrics: IngestMetrics
     room: Room
     rates: Rates
+    repeats: Repeats
 
     async def open(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -130,7 +132,9 @@ class Door:
             started_s = time.perf_counter()
             await self.event_log.append(sorted_.records)
             self.metrics.append_seconds.observe(time.perf_counter() - started_s)
-            self.metrics.accepted(sorted_.source, sorted_.accepted)
+            source = sorted_.source
+            repeated = self.repeats.count(f"{source.workspace}:{source.source}", sorted_.message_ids)
+            self.metrics.accepted(source, sorted_.accepted, repeated)
             for reason, count in sorted_.bad.items():
                 self.metrics.bad(sorted_.source, reason, count)
 

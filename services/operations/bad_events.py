@@ -198,7 +198,8 @@ async def _send_all(
 ) -> None:
     total = sum(map(len, ready.values()))
     start = await asyncio.to_thread(end_of, settings.kafka_bootstrap_servers, EVENTS_BAD)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Sending again", total=total)
         for source, pairs in ready.items():
             for at in range(0, len(pairs), AT_ONCE):

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from tests.integration.ingest.topics import Platform, Topics
-from tests.unit.ingest.poison import poisons
 
 pytestmark = pytest.mark.platform
 
@@ -98,13 +97,6 @@ def test_bad_events_are_kept(http: httpx.Client, topics: Topics, user: str) -> N
         assert (answer.status_code, answer.json()) == (200, {"success": True})
     assert sorted(bad.code for bad in topics.bad_with(mark)) == ["missing_id", "too_large", "unknown_type"]
     assert len(topics.events_of(user)) == 1
-
-
-def test_poison(anonymous: httpx.Client, topics: Topics, user: str) -> None:
-    for poison in poisons(400, seed=7):
-        answer = anonymous.post(poison.path, content=poison.body, headers=poison.headers)
-        assert answer.status_code in {200, 400, 401, 413}, (answer.status_code, poison.path, poison.body[:300])
-    assert anonymous.get("/readyz").status_code == 200
 
 
 def test_a_broken_request_does_not_harm(platform: Platform, http: httpx.Client) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from audience.wire.topics import EVENTS, EVENTS_BAD
 from services.ingest.limits import Limits
+from services.ingest.repeats import Repeats
 from tests.unit.ingest.fakes import KEY, MemoryCatalog, Service, running
 
 TRACK = {"type": "track", "event": "Order Completed", "userId": "u1", "messageId": "m1"}
@@ -317,3 +318,23 @@ async def test_events_are_counted(service: Service) -> None:
     assert service.metric("ingest_append_seconds_count") == 1
     assert service.metric("ingest_sources") == 2
     assert "ingest_events_accepted_total" in (await service.http.get("/metrics")).text
+
+
+async def test_events_that_come_again_are_counted_and_accepted(service: Service) -> None:
+    labels = {"workspace": "demo", "source": "shop"}
+    await service.post("/v1/batch", {"batch": [TRACK, {**TRACK, "messageId": "m2"}]})
+    assert service.metric("ingest_events_repeated_total", labels) is None
+    await service.post("/v1/track", TRACK, key="other-key")  # another source's ids are its own
+    await service.post("/v1/batch", {"batch": [TRACK, {**TRACK, "messageId": "m3"}, TRACK]})
+    assert service.metric("ingest_events_repeated_total", labels) == 2
+    assert len(service.log.events) == 6
+
+
+def test_ids_are_forgotten_in_time() -> None:
+    repeats = Repeats(remembered=10)
+    assert repeats.count("s", (str(number) for number in range(10))) == 0
+    assert repeats.count("s", ["0", "9"]) == 2
+    for start in range(10, 40, 10):
+        assert repeats.count("s", (str(number) for number in range(start, start + 10))) == 0
+    assert repeats.count("s", ["0", "9"]) == 0
+    assert len(repeats._younger) + len(repeats._older) <= 22

@@ -1,0 +1,33 @@
+"""Which events come again: by `messageId`, of the last so many of this process. For counting alone.
+
+What counts an event once is the job, which remembers ids for a day and more, whichever process took them. Two
+generations of ids: when the younger is full, the older is forgotten, so the memory is bounded.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+REMEMBERED: Final = 50_000
+
+
+@dataclass(slots=True)
+class Repeats:
+    """The ids that were seen, as hashes: a hash that two ids share counts one too many, once in a blue moon."""
+
+    remembered: int = REMEMBERED
+    _younger: set[int] = field(default_factory=set)
+    _older: set[int] = field(default_factory=set)
+
+    def count(self, scope: str, message_ids: Iterable[str]) -> int:
+        """How many of these ids of one source have been here before; remembers all of them."""
+        repeated = 0
+        younger, older = self._younger, self._older
+        for message_id in message_ids:
+            seen = hash((scope, message_id))
+            if seen in younger or seen in older:
+                repeated += 1
+            younger.add(seen)
+        if len(younger) >= self.remembered:
+            self._younger, self._older = set(), younger
+        return repeated
