@@ -42,18 +42,18 @@ class Server:
         self.port = port
 
     async def say(self, *pieces: bytes, pause_s: float = 0.0) -> bytes:
-        """Send these, then read until the server closes, or for 2 s."""
+        """Send these, then read until the server closes, or for 5 s."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             for piece in pieces:
                 writer.write(piece)
                 await asyncio.sleep(pause_s)
             try:
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(5):
                     return await reader.read()
             except TimeoutError:
                 return b"(open)"
-            except ConnectionResetError:
+            except ConnectionError:
                 return b"(reset)"
         finally:
             writer.close()
@@ -61,7 +61,7 @@ class Server:
 
 @pytest_asyncio.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
-    monkeypatch.setattr(protocol, "WHOLE_WITHIN_S", 0.5)
+    monkeypatch.setattr(protocol, "WHOLE_WITHIN_S", 1.0)
     app = App()
     config = uvicorn.Config(app, port=0, http=LimitedProtocol, ws="none", log_config=None, lifespan="off")
     running = uvicorn.Server(config)
@@ -92,7 +92,7 @@ async def test_requests_one_after_another_on_a_line(server: Server) -> None:
 
 
 async def test_a_pause_between_requests_is_no_fault(server: Server) -> None:
-    answer = await server.say(request(b"abc", close=False), request(b"abc"), pause_s=0.8)
+    answer = await server.say(request(b"abc", close=False), request(b"abc"), pause_s=1.3)
     assert answer.count(b"\r\n\r\n3") == 2
 
 
@@ -106,7 +106,6 @@ async def test_a_pause_between_requests_is_no_fault(server: Server) -> None:
         [OPEN + b"Content-Length: 10\r\n\r\n"],
         [OPEN + b"Content-Length: 10\r\n\r\nabc"],
         [OPEN + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"],
-        [OPEN, b"A: b\r\n", b"C: d\r\n", b"E: f\r\n", b"G: h\r\n"],  # slow, and never idle for long
     ],
 )
 async def test_what_is_never_whole_is_told_so(server: Server, pieces: list[bytes]) -> None:
@@ -115,6 +114,13 @@ async def test_what_is_never_whole_is_told_so(server: Server, pieces: list[bytes
     assert b'"code":"too_slow"' in answer
     assert server.app.seen in ([], ["gone"])
     assert (await server.say(request(b"abc"))).endswith(b"3")
+
+
+async def test_one_that_is_slow_and_never_idle_for_long_is_not_waited_for(server: Server) -> None:
+    answer = await server.say(OPEN, *[b"A: b\r\n"] * 20, pause_s=0.1)
+    # Who goes on sending may be told by a reset alone: TCP drops an answer that was not read before it.
+    assert answer == b"(reset)" or answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert server.app.seen == []
 
 
 @pytest.mark.parametrize("whole", [True, False])
