@@ -45,7 +45,8 @@ class World:
         now_ms = time.time_ns() // 1_000_000
         records = []
         for person, segments in people.items():
-            self.versions[person] = self.versions.get(person, 0) + 1
+            # Above those of an earlier run on a platform that stays.
+            self.versions[person] = self.versions.get(person, time.time_ns() // 1_000) + 1
             profile = ProfileRecord(
                 workspace=WORKSPACE,
                 profile_id=person,

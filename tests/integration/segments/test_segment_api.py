@@ -16,6 +16,8 @@ from audience.wire.topics import SEGMENTS, decode_segment
 
 pytestmark = pytest.mark.platform
 
+EVALUATED_WITHIN_S = 2
+
 
 @pytest.fixture
 async def ingest(platform: Any) -> AsyncIterator[httpx.AsyncClient]:
@@ -39,6 +41,13 @@ async def create(api: httpx.AsyncClient, key: str, **changes: Any) -> httpx.Resp
     return answer
 
 
+async def live(api: httpx.AsyncClient, key: str) -> httpx.Response:
+    """A segment that is evaluated when this returns: events from before count only with a backfill."""
+    answer = await create(api, key)
+    await asyncio.sleep(EVALUATED_WITHIN_S)
+    return answer
+
+
 async def member(api: httpx.AsyncClient, profile_id: str, key: str, *, expected: bool, within_s: float = 20) -> None:
     until_s = time.monotonic() + within_s
     path = f"/v1/profiles/{quote(profile_id, safe='')}/segments"
@@ -57,7 +66,7 @@ async def order(ingest: httpx.AsyncClient, key: str, profile_id: str) -> str:
 async def test_an_event_becomes_a_membership_with_its_reason(
     api: httpx.AsyncClient, ingest: httpx.AsyncClient, key: str
 ) -> None:
-    await create(api, key)
+    await live(api, key)
     person = f"ünï/{secrets.token_hex(6)}%2F"
     first = await order(ingest, key, person)
     second = await order(ingest, key, person)
@@ -79,7 +88,7 @@ async def test_an_event_becomes_a_membership_with_its_reason(
 async def test_a_new_segment_can_be_explained_at_once(
     api: httpx.AsyncClient, ingest: httpx.AsyncClient, key: str
 ) -> None:
-    await create(api, f"{key}-other")
+    await live(api, f"{key}-other")
     await order(ingest, f"{key}-other", key)
     await order(ingest, f"{key}-other", key)
     await member(api, key, f"{key}-other", expected=True)
@@ -91,7 +100,7 @@ async def test_a_new_segment_can_be_explained_at_once(
 
 
 async def test_a_deleted_segment_is_gone_at_once(api: httpx.AsyncClient, ingest: httpx.AsyncClient, key: str) -> None:
-    await create(api, key)
+    await live(api, key)
     await order(ingest, key, key)
     await order(ingest, key, key)
     await member(api, key, key, expected=True)
@@ -102,7 +111,7 @@ async def test_a_deleted_segment_is_gone_at_once(api: httpx.AsyncClient, ingest:
 
 
 async def test_a_paused_segment_keeps_its_members(api: httpx.AsyncClient, ingest: httpx.AsyncClient, key: str) -> None:
-    saved = (await create(api, key)).json()
+    saved = (await live(api, key)).json()
     await order(ingest, key, key)
     await order(ingest, key, key)
     await member(api, key, key, expected=True)
