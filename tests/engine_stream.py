@@ -85,8 +85,9 @@ class Stream:
     """One profile in a stream. Its job restarts with each event: the next program has read the rules the other way."""
 
     def __init__(self, programs: Sequence[Program], profile_id: str, arrivals: list[Arrival]) -> None:
-        self._programs = cycle(programs)
-        self.program = next(self._programs)
+        self.programs = programs
+        self._next = cycle(programs)
+        self.program = next(self._next)
         self.profile_id = profile_id
         self._now_ms = 0
         self._data: bytes = encode_state(new_state(profile_id))
@@ -117,7 +118,7 @@ class Stream:
         while self._waiting and self._waiting[0].received_ms <= now_ms:
             event = self._waiting.pop(0)
             self.timers(event.received_ms)
-            self.program = next(self._programs)
+            self.program = next(self._next)
             state = self.state
             on_event(self.program, state, event, event.received_ms)
             self.keep(state)
