@@ -22,6 +22,9 @@ AT_ONCE: Final = 4
 _BATCH: Final = 10_000
 _POLL_S: Final = 0.2
 
+_QUEUE_KIB: Final = 8 * 1024
+"""What librdkafka reads ahead of us. With its 64 MiB a few readers at once left the process 300 MiB large for good."""
+
 
 class KafkaEventHistory:
     """Implements `audience.ports.event_log.EventHistory`."""
@@ -56,6 +59,7 @@ class KafkaEventHistory:
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 10,
                 "queued.min.messages": 100_000,
+                "queued.max.messages.kbytes": _QUEUE_KIB,
             }
         )
         try:
