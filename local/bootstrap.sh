@@ -78,6 +78,7 @@ look_for_missing() {
     if [ -n "$with_tests" ]; then
         has node && has npm || missing="$missing nodejs npm"
         has chromium || missing="$missing chromium"
+        has curl || missing="$missing curl" # the commands of README and tutorial
     fi
     missing=${missing# }
 }
