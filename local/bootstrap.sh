@@ -220,7 +220,8 @@ main() {
     kafka_jars=$(hash_of local/kafka/pom.xml)
     flink_jars=$(hash_of local/flink/pom.xml)
     data=$(hash_of local/sample/requirements.txt)
-    everything="$dev $flink $kafka_jars $flink_jars $data"
+    itself=$(hash_of local/bootstrap.sh) # what it looks for may have become more
+    everything="$itself $dev $flink $kafka_jars $flink_jars $data"
     all=all
     if [ -n "$with_tests" ]; then
         old_segment=$(hash_of tests/sdks/segment-2.3.4.txt)
