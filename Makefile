@@ -39,6 +39,7 @@ check: setup ## Format, lint, types, import rules, unit and conformance tests: u
 	@$(PYTHON_ENV)/ruff check .
 	@$(PYTHON_ENV)/mypy
 	@$(PYTHON_ENV)/lint-imports
+	@sh engine/check.sh
 	@$(PYTEST) -n auto tests/unit tests/conformance tests/oracle
 
 test: check ## check, then everything that needs the real parts, which it starts by itself: under 15 minutes

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from audience.engine.evaluate import Outcome, on_event, on_lists, on_time
+from audience.engine.evaluate import Event, Outcome, on_event, on_lists, on_time
 from audience.engine.explain import explain
 from audience.engine.program import Program
 from audience.engine.state import ProfileState
@@ -26,7 +26,6 @@ from audience.wire.topics import (
     ExplainCommand,
     ExplainReply,
     MembershipChange,
-    ProfileListsRecord,
     ProfileRecord,
     SegmentRecord,
 )
@@ -124,20 +123,25 @@ class Evaluator:
     def input(self, key: str, value: str, load: Load) -> Step:
         """Process an event, a command or the lists of a profile."""
         try:
-            record = topics.decode_profile_input(value)
+            event = Event.parse(value.encode())
+            if event is not None:
+                return self._event(key, event, load)
+            record = topics.decode_profile_command(value)
             state = self._state(key, record.profile_id, load)
             if isinstance(record, ExplainCommand):
                 return self._explain(state, record)
             program = self._program(record.workspace)
-            if isinstance(record, ProfileListsRecord):
-                outcome = on_lists(program, state, frozenset(record.lists), self._clock_ms())
-            else:
-                self.counters.events += 1
-                outcome = on_event(program, state, record, self._clock_ms())
-                self.counters.duplicates += outcome.duplicate
+            outcome = on_lists(program, state, frozenset(record.lists), self._clock_ms())
             return self._step(record.workspace, state, outcome)
         except Exception as error:  # noqa: BLE001  whatever one event causes, the job goes on and the event is kept
             return self._failed(key, value.encode("utf-8", "surrogatepass"), error)
+
+    def _event(self, key: str, event: Event, load: Load) -> Step:
+        state = self._state(key, event.profile_id, load)
+        self.counters.events += 1
+        outcome = on_event(self._program(event.workspace), state, event, self._clock_ms())
+        self.counters.duplicates += outcome.duplicate
+        return self._step(event.workspace, state, outcome)
 
     def timer(self, key: str, at_ms: int, load: Load) -> Step:
         """The profile's timer has fired."""
@@ -203,7 +207,7 @@ class Evaluator:
             version=state.version,
             created_ms=state.created_ms,
             updated_ms=state.updated_ms,
-            traits=state.traits.values,
+            traits=state.traits,
             computed=state.computed,
             segments=[Membership(segment, since_ms) for segment, since_ms in state.segments.items()],
         )

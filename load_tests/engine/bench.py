@@ -21,11 +21,10 @@ from rich.progress import track
 from rich.table import Table
 
 from audience.adapters.regex import compile_regex
-from audience.engine.evaluate import on_event
+from audience.engine.evaluate import Event, on_event
 from audience.engine.program import Program
 from audience.rules import parse_rule
 from audience.wire.state import decode_state, encode_state, new_state
-from audience.wire.topics import decode_event
 from load_tests.engine.workload import Workload, chunks, rules, workload
 
 SEED: Final = 20_261_121
@@ -68,7 +67,7 @@ class Subject:
         changes = 0
         began = time.process_time()
         for key, data, now_ms in events:
-            event = decode_event(data)
+            event = Event.parse(data)
             kept = states.get(key)
             state = new_state(event.profile_id) if kept is None else decode_state(kept)
             changes += len(on_event(program, state, event, now_ms).changes)
@@ -83,7 +82,7 @@ class Subject:
         sizes = [len(state) for state in self.states.values()]
         return Result(
             rules=self.count,
-            leaves=len(self.program.leaves) + len(self.program.sequences),
+            leaves=self.program.leaf_count,
             median_us=round(statistics.median(each), 2),
             least_us=round(each[0], 2),
             most_us=round(each[-1], 2),
