@@ -128,7 +128,7 @@ def read(path: Path) -> list[Result]:
     """The results of a file: one, or those of a summary. Raises NotFigures."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        results = found["results"] if "results" in found else [found]
+        results = found.get("results", [found])
         return [_result(each) for each in results]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise NotFigures(f"{path} holds no figures: {type(error).__name__} {error}") from error

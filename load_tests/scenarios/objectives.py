@@ -47,7 +47,13 @@ OBJECTIVES: Final = (
     Objective("Event ingestion", "events_per_s", "events/s", least=True, demo=500, production=50_000, scales=True),
     Objective("API requests", "requests_per_s", "requests/s", least=True, demo=100, production=10_000, scales=True),
     Objective(
-        "Rule evaluations", "evaluations_per_s", "evaluations/s", least=True, demo=1_000, production=100_000, scales=True
+        "Rule evaluations",
+        "evaluations_per_s",
+        "evaluations/s",
+        least=True,
+        demo=1_000,
+        production=100_000,
+        scales=True,
     ),
     Objective("Concurrent users", "users", "users", least=True, demo=20, production=10_000, scales=True),
     Objective("API response", "api_ms", "ms", least=False, demo=500, production=200),

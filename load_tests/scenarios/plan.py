@@ -1,7 +1,7 @@
 """What each scenario offers, second by second, as data; and when each request of it is due.
 
-Open loop: requests are due at their own times, whatever the answers take. Rates are those of the whole scenario; each of
-its users carries an equal part. Refuses a scenario without a judged phase with ValueError.
+Open loop: requests are due at their own times, whatever the answers take. Rates are those of the whole scenario; each
+of its users carries an equal part. Refuses a scenario without a judged phase with ValueError.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -150,4 +150,3 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         replace(DEMO, name="mixed", late_share=0.1, duplicate_share=0.1, bad_share=0.02, writes=True),
     )
 }
-

@@ -1,9 +1,9 @@
 """The shop's events in the order in which they are sent, the same for the same seed, without end.
 
-So many visits are open as the rate and the pauses of visitors make; each slot of the rate takes the next step of one of
-them. So the rate holds from the first event on, and events of one visitor lie seconds apart. A share of the events comes
-late (their time lies before their sending), twice (the same messageId once more, seconds later) or spoiled. Refuses
-shares that are none, and rates and numbers below one, with ValueError.
+So many visits are open as the rate and the pauses of visitors make; each slot of the rate takes the next step of one
+of them. So the rate holds from the first event on, and events of one visitor lie seconds apart. A share of the events
+comes late (their time lies before their sending), twice (the same messageId once more, seconds later) or spoiled.
+Refuses shares that are none, and rates and numbers below one, with ValueError.
 """
 
 import heapq

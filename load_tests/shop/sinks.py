@@ -1,8 +1,8 @@
 """Where the shop's events go: a file, the topic of accepted events, or ingest-api.
 
-A file takes every event, a line each, as an SDK sends it. A topic takes what ingest-api would have accepted, as it would
-have written it. Over HTTP events leave at their own times in batches, whatever the answers take; a refusal is counted,
-never sent again.
+A file takes every event, a line each, as an SDK sends it. A topic takes what ingest-api would have accepted, as it
+would have written it. Over HTTP events leave at their own times in batches, whatever the answers take; a refusal is
+counted, never sent again.
 """
 
 import asyncio

@@ -36,7 +36,7 @@ class Product:
 
 @dataclass(slots=True)
 class World:
-    """What visits share: the chance they are drawn with, the articles, orders that can be refunded, newcomers so far."""
+    """What visits share: their chance, the articles, the orders that can be refunded, the newcomers so far."""
 
     chance: random.Random
     seed: int
