@@ -65,3 +65,20 @@ def write(path: Path, svg: str) -> None:
     """As a file of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('<?xml version="1.0" encoding="utf-8"?>\n' + svg, encoding="utf-8")
+
+
+def bars(title: str, values: Mapping[str, float], *, line: float) -> str:
+    """Horizontal bars on a logarithmic axis, with a line that tells them apart."""
+    with mpl.rc_context(dict(STYLE)):
+        figure, axes = plt.subplots(figsize=(8, 0.6 + 0.28 * len(values)), layout="constrained")
+        names = list(values)[::-1]
+        colours = ["#009E73" if values[name] >= line else "#D55E00" for name in names]
+        axes.barh(names, [values[name] for name in names], color=colours)
+        axes.axvline(line, ls="--", lw=1, color="#555555")
+        axes.set_xscale("log")
+        axes.set_title(title)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+        plt.close(figure)
+    text = out.getvalue()
+    return text[text.index("<svg") :]
