@@ -109,8 +109,8 @@ def markdown(results: Sequence[Result], left: Sequence[Left], seconds: float) ->
     lines = [
         "# Benchmarks",
         "",
-        f"{machine()}. Commit {figures.commit() or 'unknown'}, {seconds / 60:.0f} minutes in all. Medians, with the range",
-        "of the runs. The load generator, where there is one, runs on the same machine.",
+        f"{machine()}. Commit {figures.commit() or 'unknown'}, {seconds / 60:.0f} minutes in all.",
+        "Medians, with the range of the runs. The load generator, where there is one, runs on the same machine.",
         "",
         "| | measured | target | floor | |",
         "|---|---|---|---|---|",

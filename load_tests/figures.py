@@ -130,7 +130,7 @@ def read(path: Path) -> list[Result]:
         found = json.loads(path.read_text(encoding="utf-8"))
         results = found.get("results", [found])
         return [_result(each) for each in results]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise NotFigures(f"{path} holds no figures: {type(error).__name__} {error}") from error
 
 

@@ -2,10 +2,10 @@
 # Brings a machine to where `make up` and `make test` can run, and nothing further: system packages, two virtual
 # environments, the jars of Kafka and of Flink's connector, the sample data. With --tests also what only `make test`
 # needs: Node.js, Chromium, the SDKs that the tests run, and what drives load; with --load and --peers what drives load,
-# and what is compared with it, each in a virtual environment of its own. Needs apt only for what is missing, and only as root; as
-# anybody else it says what to install and stops. Each step leaves a stamp that holds the hash of what it was made from,
-# so a second run does nothing, and a changed lock file brings up to date just what it locks. Everything it makes lies
-# in .venv, .venv-flink, .venv-load, .venv-peers, .jars, .tools and tests/sdks/node_modules. Refuses a system other than Linux.
+# and what is compared with the job, each in a virtual environment of its own. Needs apt only for what is missing, and
+# only as root; as anybody else it says what to install and stops. Each step leaves a stamp that holds the hash of what
+# it was made from, so a second run does nothing, and a changed lock file brings up to date just what it locks.
+# Everything it makes lies in .venv*, .jars, .tools and tests/sdks/node_modules. Refuses a system other than Linux.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD

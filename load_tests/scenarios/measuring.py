@@ -150,7 +150,7 @@ def growth(observed: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """The median of the slopes of all pairs (Theil and Sen), which a few odd looks do not move. About 400 looks count."""
+    """The median of the slopes of all pairs (Theil and Sen), which a few odd looks do not move. About 400 count."""
     step = max(1, len(points) // 400)
     slopes = [
         (after[1] - before[1]) / (after[0] - before[0])

@@ -105,6 +105,8 @@ def due_times(phases: Sequence[Phase], rate: float, first: float) -> Iterator[fl
 
 def _moment(begins: float, slope: float, count: float) -> float:
     """When `count` requests are due where the rate is `begins` + `slope` x t."""
+    if not count:
+        return 0.0
     if abs(slope) < 1e-12:
         return count / begins
     root: float = (begins * begins + 2 * slope * count) ** 0.5
