@@ -33,6 +33,8 @@ FLUSH_EVERY_S: Final = 2.0
 UNDER_WAY: Final = 100
 """Requests that one user has under way at most; those that are due beyond that wait, and their time counts."""
 KNOWN_PROFILES: Final = 2_000
+KNOWN_AFTER_S: Final = 5.0
+"""So long after its event was taken a profile is asked for: one that is unknown by then is a fault."""
 LAST_ANSWERS_S: Final = 30.0
 
 API_MIX: Final = (
@@ -83,6 +85,7 @@ class Load:
     index: Index
     recording: Recording
     known: deque[str]
+    fresh: deque[tuple[float, str]]
     deck: Iterator[str]
     chance: random.Random
     users: int = 0
@@ -113,6 +116,7 @@ class Load:
             index=Index(plan.rules.values()),
             recording=Recording(),
             known=deque(maxlen=KNOWN_PROFILES),
+            fresh=deque(),
             deck=cycle(deck),
             chance=chance,
         )
@@ -125,6 +129,15 @@ class Load:
 
 
 LOAD: Final = Load.of(Path(os.environ["AUDIENCE_LOAD_PLAN"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A request that was due at a Unix time. It was known of `late_s` later: the load generator's own part."""
+
+    send: "Callable[[Due], None]"
+    at: float
+    late_s: float
 
 
 class ShopUser(FastHttpUser):  # type: ignore[misc]  # Locust's types are not complete
@@ -140,6 +153,7 @@ class ShopUser(FastHttpUser):  # type: ignore[misc]  # Locust's types are not co
         self._seed = f"{LOAD.plan.process}-{LOAD.users}-"
         LOAD.users += 1
         self._pool = Pool(UNDER_WAY)
+        self._backlog: deque[Due] = deque()
         authorization = {"Authorization": f"Bearer {LOAD.plan.token}"}
         self._headers = authorization | {"Content-Type": "application/json"}
 
@@ -157,7 +171,7 @@ class ShopUser(FastHttpUser):  # type: ignore[misc]  # Locust's types are not co
         gevent.joinall(jobs, raise_error=True)
         self._pool.join(timeout=LAST_ANSWERS_S)
 
-    def _keep(self, rate: float, send: Callable[[float], None]) -> None:
+    def _keep(self, rate: float, send: Callable[[Due], None]) -> None:
         """Begin each request when it is due."""
         LOAD.begun.wait()
         began = LOAD.begins_at
@@ -166,25 +180,31 @@ class ShopUser(FastHttpUser):  # type: ignore[misc]  # Locust's types are not co
                 continue
             due_at = began + due - LOAD.plan.skip_s
             gevent.sleep(max(0.0, due_at - time.time()))
-            self._pool.spawn(self._guarded, send, due_at)
+            waiting = Due(send, due_at, max(0.0, time.time() - due_at))
+            if self._pool.free_count():
+                self._pool.spawn(self._work, waiting)
+            else:
+                self._backlog.append(waiting)
 
-    def _guarded(self, send: Callable[[float], None], due_at: float) -> None:
-        try:
-            send(due_at)
-        except Exception as error:  # noqa: BLE001  what a request ends with is what is measured
-            now = time.time()
-            LOAD.recording.take(self._second(due_at), "load generator", now - due_at, 0.0, type(error).__name__)
+    def _work(self, due: "Due") -> None:
+        """Send it, then what has become due while all connections were taken."""
+        while True:
+            try:
+                due.send(due)
+            except Exception as error:  # noqa: BLE001  what a request ends with is what is measured
+                late_s = time.time() - due.at
+                LOAD.recording.take(self._second(due.at), "load generator", late_s, 0.0, type(error).__name__)
+            if not self._backlog:
+                return
+            due = self._backlog.popleft()
 
     def _second(self, due_at: float) -> int:
         return int(due_at - LOAD.begins_at + LOAD.plan.skip_s)
 
-    def _request(
-        self, kind: str, due_at: float, method: str, url: str, sent: list[Sent] | None = None, **how: Any
-    ) -> Any:
+    def _request(self, kind: str, due: Due, method: str, url: str, sent: list[Sent] | None = None, **how: Any) -> Any:
         """One request; its latency counts from when it was due."""
-        left_at = time.time()
         with self.client.request(method, url, name=kind, catch_response=True, **how) as answer:
-            latency_s = time.time() - due_at
+            latency_s = time.time() - due.at
             answer.request_meta["response_time"] = latency_s * 1000  # Locust's own figures count so too
             fault = ""
             if answer.status_code not in (200, 201, 204):
@@ -192,9 +212,8 @@ class ShopUser(FastHttpUser):  # type: ignore[misc]  # Locust's types are not co
                 answer.failure(fault)
             else:
                 answer.success()
-        late_s = max(0.0, left_at - due_at)
         count = sum(each.kind != "bad" for each in sent or ())
-        cell = LOAD.recording.take(self._second(due_at), kind, latency_s, late_s, fault, count)
+        cell = LOAD.recording.take(self._second(due.at), kind, latency_s, due.late_s, fault, count)
         for each in sent or ():
             if not fault and each.kind == "good":
                 body = each.body
@@ -203,23 +222,25 @@ class ShopUser(FastHttpUser):  # type: ignore[misc]  # Locust's types are not co
                 )
                 cell.full += LOAD.index.rules
                 if "userId" in body:
-                    LOAD.known.append(body["userId"])
+                    LOAD.fresh.append((time.time(), body["userId"]))
         return answer
 
-    def _single(self, due_at: float) -> None:
+    def _single(self, due: Due) -> None:
         sent = next(LOAD.stream)
         body = msgspec.json.encode(_now(sent))
         route = "track" if sent.kind == "bad" else sent.body["type"]
         url = f"{LOAD.plan.ingest}/v1/{route}"
-        self._request("single event", due_at, "POST", url, [sent], data=body, auth=(LOAD.plan.write_key, ""))
+        self._request("single event", due, "POST", url, [sent], data=body, auth=(LOAD.plan.write_key, ""))
 
-    def _batch(self, due_at: float) -> None:
+    def _batch(self, due: Due) -> None:
         sent = list(islice(LOAD.stream, LOAD.scenario.batch))
         body = msgspec.json.encode({"batch": [_now(each) for each in sent]})
         url = f"{LOAD.plan.ingest}/v1/batch"
-        self._request("batch of events", due_at, "POST", url, sent, data=body, auth=(LOAD.plan.write_key, ""))
+        self._request("batch of events", due, "POST", url, sent, data=body, auth=(LOAD.plan.write_key, ""))
 
-    def _ask(self, due_at: float) -> None:
+    def _ask(self, due: Due) -> None:
+        while LOAD.fresh and LOAD.fresh[0][0] < time.time() - KNOWN_AFTER_S:
+            LOAD.known.append(LOAD.fresh.popleft()[1])
         chance, base, kind = LOAD.chance, f"{LOAD.plan.segments}/v1", next(LOAD.deck)
         profile = chance.choice(LOAD.known) if LOAD.known else "customer-0000001"
         segment = chance.choice(list(LOAD.plan.rules)) if LOAD.plan.rules else ""
@@ -231,9 +252,9 @@ class ShopUser(FastHttpUser):  # type: ignore[misc]  # Locust's types are not co
                 asked = {"profile_ids": [f"customer-{chance.randrange(10_000):07}" for _ in range(20)]}
                 body = msgspec.json.encode(asked)
                 url = f"{base}/memberships/lookup"
-                self._request(kind, due_at, "POST", url, data=body, headers=self._headers)
+                self._request(kind, due, "POST", url, data=body, headers=self._headers)
             case "segment written":
-                self._write(due_at, f"{base}/segments")
+                self._write(due, f"{base}/segments")
             case _:
                 url = {
                     "memberships": f"{base}/profiles/{profile}/segments",
@@ -243,14 +264,15 @@ class ShopUser(FastHttpUser):  # type: ignore[misc]  # Locust's types are not co
                     "members": f"{base}/segments/{segment}/members?limit=100",
                     "segments": f"{base}/segments?limit=50",
                 }[kind]
-                self._request(kind, due_at, "GET", url, headers=self._headers)
+                self._request(kind, due, "GET", url, headers=self._headers)
 
-    def _write(self, due_at: float, url: str) -> None:
+    def _write(self, due: Due, url: str) -> None:
         """A draft comes and goes."""
         key = f"{LOAD.plan.run}-{LOAD.chance.getrandbits(40):x}"[:63].lower()
         draft = {"key": key, "rule": {"event": "Order Completed"}, "tags": ["load"]}
-        self._request("segment written", due_at, "POST", url, data=json.dumps(draft), headers=self._headers)
-        self._request("segment written", time.time(), "DELETE", f"{url}/{key}", headers=self._headers)
+        self._request("segment written", due, "POST", url, data=json.dumps(draft), headers=self._headers)
+        now = Due(self._ask, time.time(), 0.0)
+        self._request("segment written", now, "DELETE", f"{url}/{key}", headers=self._headers)
 
 
 def _now(sent: Sent) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
     python -m load_tests.scenarios.observe --out observed.jsonl --every 5
 
-A line each look: `{"at", "rss_mib": {part: …}, "cpu_s": {part: …}, "pids": {part: …}, "lag": {group: …}}`. A part's
-figures are those of its process and all below it. Ends with SIGTERM, or when the platform does.
+A line each look: `{"at", "rss_mib": {part: …}, "cpu_s": {part: …}, "pids": {part: …}, "lag": {group: …},
+"disk_mib": {part: …}}`. A part's figures are those of its process and all below it, and of its folder of data. Ends
+with SIGTERM, or when the platform does.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,11 @@ def look(settings: LocalSettings, layout: Layout) -> dict[str, Any]:
         "cpu_s": {name: round(_cpu_s(pid, children=name != "supervisord"), 2) for name, pid in pids.items()},
         "pids": pids,
         "lag": _lag(settings),
+        "disk_mib": {
+            "kafka": _disk_mib(layout.kafka),
+            "postgres": _disk_mib(layout.postgres),
+            "checkpoints": _disk_mib(layout.checkpoints),
+        },
     }
 
 
@@ -46,6 +53,15 @@ def _cpu_s(pid: int, *, children: bool) -> float:
     except psutil.NoSuchProcess:
         return 0.0
     return sum(each.user + each.system for each in times)
+
+
+def _disk_mib(folder: Path) -> float:
+    """What the files in it take up; those that go while it looks do not count."""
+    blocks = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            blocks += file.stat(follow_symlinks=False).st_blocks
+    return round(blocks * 512 / MIB, 2)
 
 
 def _lag(settings: LocalSettings) -> Mapping[str, int | None]:

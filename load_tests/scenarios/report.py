@@ -255,7 +255,7 @@ def write(
 
 
 def _used(found: Found) -> dict[str, dict[str, float]]:
-    """CPU seconds and resident MiB of each part over the looks, and what was taken in that time."""
+    """CPU seconds and resident MiB of each part over the looks, by how much files grew, what was taken in that time."""
     first, last = found.observed[0], found.observed[-1]
     within = range(max(0, int(first["second"])), max(0, int(last["second"])))
     taken = found.recording.total(EVENTS, within).events
@@ -264,4 +264,9 @@ def _used(found: Found) -> dict[str, dict[str, float]]:
         part: {"cpu_s": round(last["cpu_s"][part] - first["cpu_s"].get(part, 0), 2), "rss_mib": mib}
         for part, mib in last["rss_mib"].items()
     }
-    return {**used, "taken": {"events": taken, "requests": asked, "seconds": round(last["at"] - first["at"], 1)}}
+    disk = {part: round(mib - first["disk_mib"][part], 2) for part, mib in last["disk_mib"].items()}
+    return {
+        **used,
+        "disk_mib": disk,
+        "taken": {"events": taken, "requests": asked, "seconds": round(last["at"] - first["at"], 1)},
+    }
