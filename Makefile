@@ -18,6 +18,9 @@ TARGET ?=
 SCENARIO ?= demo
 # Options of load_tests.scenarios, load_tests.shop or load_tests.bench: make load-demo ARGS="--seconds 300 --rate 1000"
 ARGS ?=
+# Two results for `make bench-compare`.
+A ?=
+B ?=
 # Which mutants `make mutation` tries; all of them without it.
 MUTANTS ?=
 
@@ -54,7 +57,7 @@ test: check ## check, then everything that needs the real parts, which it starts
 differential: setup ## The engine beside the oracle on random pairs: make differential COUNT=1000000 FIRST=1
 	@$(PYTHON_ENV)/python -m tests.differential --first $(FIRST) --count $(COUNT)
 
-mutation: setup #Which mutants of rules and engine the tests let live: make mutation MUTANTS="audience.rules.dates*"; hours
+mutation: setup ## Which mutants of rules and engine the tests let live: make mutation MUTANTS="audience.rules.dates*"; hours
 	@nice $(PYTHON_ENV)/mutmut run $(MUTANTS)
 
 faults: setup ## Kill parts under load and compare every result; slow

@@ -57,7 +57,7 @@ BENCHES: Final = (
         130,
     ),
     Bench("platform", "load_tests.bench_platform", ("--runs", "3", "--json", "{out}.json"), 90),
-    Bench("job", "load_tests.bench_job", ("--json", "{out}.json"), 120),
+    Bench("job", "load_tests.job.bench", ("--variants", "heap,rocksdb", "--report", "{out}"), 200),
     Bench("history", "load_tests.bench_history", ("--json", "{out}.json"), 90),
     Bench("peers", "load_tests.peers", ("--runs", "2", "--report", "{out}"), 120),
 )

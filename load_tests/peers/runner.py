@@ -224,7 +224,7 @@ class QuixProcesses:
             time.sleep(3.0)
 
     def _start(self, command: Sequence[str], number: int) -> "subprocess.Popen[bytes]":
-        log = ROOT / "load_tests/reports/logs" / f"{self.name.replace(' ', '-')}-{number}.log"
+        log = ROOT / "load_tests/reports/logs" / f"{self.name.replace(', ', '-').replace(' ', '-')}-{number}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         out = self._stack.enter_context(log.open("wb"))
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, env=dict(os.environ))  # noqa: S603  ours
