@@ -150,8 +150,10 @@ class ShopUser(FastHttpUser):  # type: ignore[misc]  # Locust's types are not co
     wait_time = staticmethod(lambda: 3600.0)
 
     def on_start(self) -> None:
-        self._seed = f"{LOAD.plan.process}-{LOAD.users}-"
+        number = LOAD.plan.process + LOAD.users * LOAD.plan.processes
         LOAD.users += 1
+        self._step = (number + 0.5) / LOAD.scenario.users
+        """Users keep evenly out of step, so that what they send together is even."""
         self._pool = Pool(UNDER_WAY)
         self._backlog: deque[Due] = deque()
         authorization = {"Authorization": f"Bearer {LOAD.plan.token}"}
@@ -175,7 +177,7 @@ class ShopUser(FastHttpUser):  # type: ignore[misc]  # Locust's types are not co
         """Begin each request when it is due."""
         LOAD.begun.wait()
         began = LOAD.begins_at
-        for due in due_times(LOAD.scenario.phases, rate, random.Random(self._seed + send.__name__).random()):
+        for due in due_times(LOAD.scenario.phases, rate, self._step):
             if due < LOAD.plan.skip_s:
                 continue
             due_at = began + due - LOAD.plan.skip_s

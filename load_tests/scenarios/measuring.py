@@ -120,13 +120,13 @@ def _faults(scenario: Scenario, recording: Recording) -> int:
 
 def _soaked(observed: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """What grows by the hour. None with too few looks."""
-    settled = [each for each in observed if each["second"] >= WARM_SHARE * observed[-1]["second"]]
-    if len(settled) < 10:
+    looks = settled(observed)
+    if len(looks) < 10:
         return {"lag_slope": None, "rss_slope": None, "restarts": None}
-    lags = [(each["second"], sum(lag or 0 for lag in each["lag"].values())) for each in settled]
+    lags = [(each["second"], sum(lag or 0 for lag in each["lag"].values())) for each in looks]
     return {
         "lag_slope": 3600 * slope(lags),
-        "rss_slope": max(growth(settled).values()),
+        "rss_slope": max(growth(looks).values()),
         "restarts": float(
             sum(
                 before["pids"].get(part) != pid
@@ -137,6 +137,11 @@ def _soaked(observed: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
             )
         ),
     }
+
+
+def settled(observed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The looks without those at the begin, while caches and heaps fill."""
+    return [each for each in observed if each["second"] >= WARM_SHARE * observed[-1]["second"]]
 
 
 def growth(observed: Sequence[Mapping[str, Any]]) -> dict[str, float]:

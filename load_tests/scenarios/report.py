@@ -12,7 +12,7 @@ from load_tests import figures, plots
 from load_tests.compare import number
 from load_tests.figures import Figure
 from load_tests.machine import machine
-from load_tests.scenarios.measuring import EVENTS, OURS, Found, growth
+from load_tests.scenarios.measuring import EVENTS, OURS, Found, growth, settled
 from load_tests.scenarios.objectives import Row, passed
 from load_tests.scenarios.plan import Scenario
 from load_tests.scenarios.recording import Recording, quantile
@@ -203,7 +203,7 @@ def _stretches(scenario: Scenario) -> list[tuple[float, float]]:
 def _parts(found: Found) -> str:
     first, last = found.observed[0], found.observed[-1]
     seconds = last["at"] - first["at"]
-    growing = growth(found.observed)
+    growing = growth(settled(found.observed))
     body = [
         (
             part,
@@ -245,7 +245,7 @@ def write(
         "scenario": asdict(scenario),
         "measured": dict(measured),
         "kinds": kinds(scenario, found.recording),
-        "growth_percent_an_hour": growth(looks) if len(looks) > 1 else {},
+        "growth_percent_an_hour": growth(settled(looks)) if len(looks) > 1 else {},
         "parts": _used(found) if len(looks) > 1 else {},
         "passed": passed(rows),
     }
