@@ -33,7 +33,16 @@ MIB: Final = 1 << 20
 EACH_CORE: Final = frozenset({"ingest-api"})
 """Parts whose replicas use all of their cores; the others are one Python process each."""
 LEAST_EVENTS: Final = 10_000
-"""Of a run from which a part's cost is taken: below that its idle cost would be most of it."""
+"""Of the run from which costs are taken."""
+APART: Final = 3.0
+"""By so many times the rates of two runs must differ, for what a part costs while idle to be told from its work."""
+PARTS: Final = {
+    "rule evaluation": ("taskmanager-1", "taskmanager-2"),
+    "kafka": ("kafka",),
+    "projection": ("projection",),
+    "postgres": ("postgres",),
+}
+"""What an event passes besides ingest-api, and the local platform's processes that do it."""
 ASSUMED: Final = (
     f"A part is full at {UTILISATION:.0%} of its processors.",
     "ingest-api works in a process for each of its cores; a replica of segment-api and of the projection on one core.",
@@ -60,6 +69,8 @@ class Costs:
     kafka_bytes: float | None
     postgres_bytes: float | None
     memory_mib: Mapping[str, float]
+    marginal: bool
+    """Whether what parts cost while idle was told from their work; else it is in what an event costs."""
     sources: tuple[str, ...]
 
 
@@ -104,17 +115,10 @@ def costs(results: Sequence[Result]) -> Costs:
             raise NotEnough(f"{name!r} is in no report: run `{command}`")
         return found[name]
 
-    parts, run = _parts(results)
+    slow, run = _runs(results)
+    parts = run.details["parts"]
     events = parts["taken"]["events"]
-    of_parts = {
-        name: 1e6 * sum(used["cpu_s"] for part, used in parts.items() if part.startswith(prefix)) / events
-        for name, prefix in (
-            ("rule evaluation", "taskmanager"),
-            ("kafka", "kafka"),
-            ("projection", "projection"),
-            ("postgres", "postgres"),
-        )
-    }
+    of_parts = {name: _cost_us(parts, None if slow is None else slow.details["parts"], name) for name in PARTS}
     engine = by_bench.get("engine")
     rows = [] if engine is None else [each for each in engine.details["results"] if each["rules"] == 1_000]
     if not rows:
@@ -127,28 +131,47 @@ def costs(results: Sequence[Result]) -> Costs:
         state_bytes=rows[0]["state_bytes"],
         kafka_bytes=disk["kafka"] * MIB / events if "kafka" in disk else None,
         postgres_bytes=disk["postgres"] * MIB / events if "postgres" in disk else None,
+        marginal=slow is not None,
         memory_mib={part: used["rss_mib"] for part, used in parts.items() if "rss_mib" in used},
         sources=tuple(
             f"{each.bench}: commit {each.commit}, {each.at}, load average {each.machine.get('load_1m', 0):.1f}"
-            for each in (by_bench["ingest"], by_bench["api"], engine, run)
+            for each in (by_bench["ingest"], by_bench["api"], engine, run, slow)
             if each is not None
         ),
     )
 
 
-def _parts(results: Sequence[Result]) -> tuple[Mapping[str, Any], Result]:
-    """The parts' use in that run which took most events a second. Raises NotEnough."""
-    runs = [
-        (each.details["parts"]["taken"]["events"] / each.details["parts"]["taken"]["seconds"], each)
-        for each in results
-        if isinstance(each.details, dict)
-        and each.details.get("parts")
-        and each.details["parts"]["taken"]["events"] >= LEAST_EVENTS
-    ]
-    if not runs:
-        raise NotEnough("no run of a scenario against `make up` is there: run `make load-demo`")
-    _, busiest = max(runs, key=lambda each: each[0])
-    return busiest.details["parts"], busiest
+def _runs(results: Sequence[Result]) -> tuple[Result | None, Result]:
+    """The run that took most events a second, and that which took fewest, where it is far slower.
+
+    Raises NotEnough.
+    """
+    runs = sorted((each for each in results if isinstance(each.details, dict) and each.details.get("parts")), key=_rate)
+    if not runs or runs[-1].details["parts"]["taken"]["events"] < LEAST_EVENTS:
+        raise NotEnough("no long run of a scenario against `make up` is there: run `make load-demo`")
+    return runs[0] if _rate(runs[0]) * APART <= _rate(runs[-1]) else None, runs[-1]
+
+
+def _rate(run: Result) -> float:
+    taken = run.details["parts"]["taken"]
+    return float(taken["events"] / taken["seconds"])
+
+
+def _cost_us(fast: Mapping[str, Any], slow: Mapping[str, Any] | None, name: str) -> float:
+    """Processor time of one more event. Raises NotEnough where noise has hidden it."""
+
+    def cores(parts: Mapping[str, Any]) -> float:
+        return float(sum(parts[part]["cpu_s"] for part in PARTS[name]) / parts["taken"]["seconds"])
+
+    def rate(parts: Mapping[str, Any]) -> float:
+        return float(parts["taken"]["events"] / parts["taken"]["seconds"])
+
+    if slow is None:
+        return 1e6 * cores(fast) / rate(fast)
+    cost = 1e6 * (cores(fast) - cores(slow)) / (rate(fast) - rate(slow))
+    if cost <= 0:
+        raise NotEnough(f"{name} used less in the faster run: run `make load-demo` again, on a quiet machine")
+    return cost
 
 
 def places(values: Mapping[str, Any]) -> dict[str, Place]:
@@ -227,6 +250,11 @@ def tables(found: Costs, placed: Mapping[str, Place], values: Mapping[str, Any])
         lines.append(
             f"| an event in PostgreSQL, on average | {found.postgres_bytes:,.0f} | with the number of profiles |"
         )
+    if not found.marginal:
+        lines += [
+            "",
+            "One run alone: what parts use while idle is in what an event costs, so all of this is too little.",
+        ]
     memory = ", ".join(f"{part} {mib:,.0f}" for part, mib in sorted(found.memory_mib.items()))
     lines += ["", f"Resident memory after that load, MiB: {memory}.", "", "Measured by:", ""]
     lines += [f"- {each}" for each in found.sources]

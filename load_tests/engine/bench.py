@@ -9,6 +9,7 @@ events are compared with the oracle of the tests before anything is timed.
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,6 +32,7 @@ from load_tests.selected import Index
 
 SEED: Final = 20_261_121
 ROUNDS: Final = 7
+WIDTH_OF_FILES: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,8 @@ def main() -> None:
             f"{each.rules * each.events_per_s:,.0f}",
             f"{each.state_bytes:,.0f}",
         )
-    Console().print(table)
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES)
+    console.print(table)
     if asked.report:
         details = {"results": [asdict(each) for each in results], "event_bytes": work.size_bytes}
         seconds = time.monotonic() - began

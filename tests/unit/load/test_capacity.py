@@ -69,6 +69,22 @@ def test_a_missing_report_is_named(without: str, command: str) -> None:
         costs(found(without=without))
 
 
+def test_what_is_used_while_idle_is_no_cost_of_an_event() -> None:
+    idle = {part: {"cpu_s": used["cpu_s"] / 2} for part, used in PARTS.items() if "cpu_s" in used}
+    slow = Result("load-smoke", "", (), {"parts": {**idle, "taken": {"events": 0, "requests": 0, "seconds": 100}}})
+    taken = costs([*found(), slow])
+    assert taken.marginal
+    assert taken.events["rule evaluation"] == pytest.approx(50)
+    assert not costs(found()).marginal
+
+
+def test_a_cost_that_noise_has_hidden_is_refused() -> None:
+    busy = {part: {"cpu_s": used["cpu_s"] * 2} for part, used in PARTS.items() if "cpu_s" in used}
+    slow = Result("load-smoke", "", (), {"parts": {**busy, "taken": {"events": 10, "requests": 0, "seconds": 100}}})
+    with pytest.raises(NotEnough, match="quiet"):
+        costs([*found(), slow])
+
+
 def test_a_short_run_says_nothing_of_costs() -> None:
     short = Result("load-smoke", "", (), {"parts": {**PARTS, "taken": {"events": 900, "seconds": 1}}})
     with pytest.raises(NotEnough, match="load-demo"):
