@@ -91,7 +91,7 @@ class Canary:
     async def leave(self) -> float:
         """The seconds from a membership's due time until it was seen to be over. Negative: it left too early."""
         profile, _ = await self.enter()
-        told = _ok(await self._segments.get(f"/v1/profiles/{profile}/explain/{self._key}"), 200).json()
+        told = (await self._asked(f"/v1/profiles/{profile}/explain/{self._key}")).json()
         due_s = datetime.fromisoformat(told["tree"]["next_change_at"]).timestamp()
         await asyncio.sleep(max(0.0, due_s - time.time() - WATCH_FROM_S))
         await self._until(profile, member=False)
@@ -132,11 +132,17 @@ class Canary:
             raise NotMeasured(f"{profile} did not {'enter' if member else 'leave'} within {GIVE_UP_S:g} s") from None
 
     async def _is_member(self, profile: str, key: str = "") -> bool:
-        answer = await self._segments.get(f"/v1/profiles/{profile}/segments")
-        while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # a client asks again, and so the time counts
+        answer = await self._asked(f"/v1/profiles/{profile}/segments")
+        return any(each["key"] == (key or self._key) for each in answer.json()["segments"])
+
+    async def _asked(self, path: str) -> httpx.Response:
+        """An answer; a client asks again after a 503, and so the time counts."""
+        ends_s = time.monotonic() + GIVE_UP_S
+        while True:
+            answer = await self._segments.get(path)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > ends_s:
+                return _ok(answer, 200)
             await asyncio.sleep(LOOK_EVERY_S)
-            answer = await self._segments.get(f"/v1/profiles/{profile}/segments")
-        return any(each["key"] == (key or self._key) for each in _ok(answer, 200).json()["segments"])
 
 
 def _ok(answer: httpx.Response, status: int) -> httpx.Response:

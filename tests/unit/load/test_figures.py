@@ -1,12 +1,13 @@
 """Figures, their verdicts and their comparison: a slower commit must be seen, noise must not."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from load_tests import compare, figures
-from load_tests.bench import Left, markdown, missed
+from load_tests.bench import Bench, Left, markdown, missed, run
 from load_tests.figures import Figure, NotFigures, Result, figure, shown
 from load_tests.machine import machine, processor_of
 
@@ -113,6 +114,21 @@ def test_a_summary_names_what_is_missing() -> None:
     assert f"| {COST} | - | 1.5 | 2 | not measured |" in page
     assert "- job: there is no such benchmark" in page
     assert [each.name for each in missed(result(figure(EVENTS, [10]), figure(COST, [1])))] == [EVENTS]
+
+
+@pytest.mark.parametrize(
+    ("bench", "why"),
+    [
+        (Bench("x", "load_tests.nothing", (), 1), "there is no such benchmark"),
+        (Bench("x", "load_tests.compare", (), 1_000), "it takes about 1000 s"),
+        (Bench("x", "load_tests.compare", ("--nothing",), 1), "it ended with status 2: "),
+        (Bench("x", "load_tests.compare", ("{out}.json", "{out}.json"), 1), "it ended with status 2: "),
+    ],
+)
+def test_a_benchmark_without_figures_says_why(tmp_path: Path, bench: Bench, why: str) -> None:
+    left = run(bench, tmp_path / "x", time.monotonic() + 60, tmp_path / "x.log")
+    assert isinstance(left, Left)
+    assert left.why.startswith(why)
 
 
 def test_a_machine_is_described() -> None:
