@@ -36,7 +36,7 @@ REPORTS: Final = ROOT / "load_tests/reports"
 class Bench:
     """One benchmark: its module with its options (`{out}` is its report without ending), how long it takes.
 
-    `environment` names the virtual environment that it runs in.
+    `environment` names the virtual environment that it runs in, `report` the file that it writes.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Bench:
     options: tuple[str, ...]
     seconds: float
     environment: str = ".venv"
+    report: str = "{out}.json"
 
 
 BENCHES: Final = (
@@ -55,6 +56,14 @@ BENCHES: Final = (
         "load_tests.bench_api",
         ("--profiles", "100000", "--runs", "5", "--seconds", "3", "--report", "{out}"),
         130,
+    ),
+    Bench(
+        "load",
+        "load_tests.scenarios",
+        ("demo", "--seconds", "60", "--report", "{out}"),
+        90,
+        environment=".venv-load",
+        report="{out}/demo/report.json",
     ),
     Bench("platform", "load_tests.bench_platform", ("--runs", "3", "--json", "{out}.json"), 90),
     Bench("job", "load_tests.job.bench", ("--variants", "heap,rocksdb", "--report", "{out}"), 200),
@@ -78,7 +87,7 @@ def run(bench: Bench, out: Path, ends_s: float, log: Path) -> list[Result] | Lef
     left_s = ends_s - time.monotonic()
     if left_s < bench.seconds:
         return Left(bench.name, f"it takes about {bench.seconds:.0f} s, and {max(0.0, left_s):.0f} s were left")
-    path = out.with_suffix(".json")
+    path = Path(bench.report.format(out=out))
     path.unlink(missing_ok=True)
     python = ROOT / bench.environment / "bin/python"
     command = [str(python), "-m", bench.module, *(each.format(out=out) for each in bench.options)]

@@ -10,7 +10,7 @@ from typing import Final
 
 from load_tests import figures, plots
 from load_tests.compare import number
-from load_tests.figures import Figure
+from load_tests.figures import Figure, figure
 from load_tests.machine import machine
 from load_tests.scenarios.measuring import EVENTS, OURS, Found, growth, settled
 from load_tests.scenarios.objectives import Row, passed
@@ -241,6 +241,8 @@ def write(
         if row.measured is not None
     ]
     looks = found.observed
+    if looks:
+        told.append(figure("platform: resident memory", [round(sum(looks[-1]["rss_mib"].values()), 1)]))
     details = {
         "scenario": asdict(scenario),
         "measured": dict(measured),
