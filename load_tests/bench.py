@@ -66,8 +66,13 @@ BENCHES: Final = (
         report="{out}/demo/report.json",
     ),
     Bench("platform", "load_tests.bench_platform", ("--runs", "3", "--json", "{out}.json"), 90),
-    Bench("job", "load_tests.job.bench", ("--variants", "heap,rocksdb", "--report", "{out}"), 200),
-    Bench("history", "load_tests.bench_history", ("--json", "{out}.json"), 90),
+    Bench(
+        "job",
+        "load_tests.job.bench",
+        ("--variants", "heap,rocksdb", "--quix-python", ".venv-peers/bin/python", "--report", "{out}"),
+        200,
+    ),
+    Bench("history", "load_tests.bench_history", ("--runs", "3", "--report", "{out}"), 150),
     Bench("peers", "load_tests.peers", ("--runs", "2", "--report", "{out}"), 120),
 )
 

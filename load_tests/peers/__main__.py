@@ -9,6 +9,7 @@ status is 1.
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -105,6 +106,7 @@ def markdown(told: Mapping[int, Sequence[Turn]], peers: Sequence[Peer], checked:
 def main() -> int:
     """The command."""
     asked = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends, and what was made goes
     console = Console() if sys.stdout.isatty() else Console(width=140)
     began = time.monotonic()
     told: dict[int, list[Turn]] = {}

@@ -12,6 +12,7 @@ Status 0 only where every objective is met; 2 where the platform cannot be drive
 
 import argparse
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,7 @@ def _prepared(folder: Path, *, resume: bool) -> None:
 def main() -> int:
     """The command."""
     asked = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends, and what was made goes
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES)
     scenario = shaped(asked)
     folder = asked.report / scenario.name
