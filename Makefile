@@ -1,7 +1,8 @@
 # Audience Manager: every command of the repository. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs reset check test differential mutation faults
-.PHONY: bench bench-latency bench-ingest bench-api lock setup
+.PHONY: bench bench-compare bench-engine bench-latency bench-ingest bench-api bench-peers load-demo shop capacity
+.PHONY: lock setup setup-load setup-peers
 SHELL := /bin/sh
 
 PYTHON_ENV := .venv/bin
@@ -12,6 +13,14 @@ PART ?=
 # How many random pairs `make differential` compares, and the number of the first.
 COUNT ?= 1000000
 FIRST ?= 1
+# An install to drive (`make load-demo`); empty: that of `make up`. AUDIENCE_WRITE_KEY and AUDIENCE_API_TOKEN open it.
+TARGET ?=
+SCENARIO ?= demo
+# Options of load_tests.scenarios, load_tests.shop or load_tests.bench: make load-demo ARGS="--seconds 300 --rate 1000"
+ARGS ?=
+# Two results for `make bench-compare`.
+A ?=
+B ?=
 # Which mutants `make mutation` tries; all of them without it.
 MUTANTS ?=
 
@@ -55,9 +64,28 @@ mutation: setup ## Which mutants of rules and engine the tests let live: make mu
 faults: setup ## Kill parts under load and compare every result; slow
 	@$(PYTEST) tests/faults
 
-bench: bench-latency bench-ingest bench-api ## Everything below that measures
+load-demo: setup-load ## Drive an install and judge it: make load-demo TARGET=http://... SCENARIO=demo ARGS="--seconds 60"
+	@.venv-load/bin/python -m load_tests.scenarios $(SCENARIO) --target "$(TARGET)" $(ARGS)
 
-bench-latency: setup ## Event to membership, and due time to exit, on the platform of `make up`
+shop: setup ## A shop's events to a file, a topic or over HTTP: make shop ARGS="http --rate 500 --seconds 60"
+	@$(PYTHON_ENV)/python -m load_tests.shop $(ARGS)
+
+capacity: setup ## What an install carries, by the reports of the benchmarks
+	@$(PYTHON_ENV)/python -m load_tests.capacity $(ARGS)
+
+bench: setup-load setup-peers ## Everything below that measures, in 15 minutes, and a summary in load_tests/reports
+	@.venv-load/bin/python -m load_tests.bench $(ARGS)
+
+bench-compare: setup ## What has become slower between two results: make bench-compare A=before.json B=after.json
+	@$(PYTHON_ENV)/python -m load_tests.compare $(A) $(B)
+
+bench-engine: setup-load ## The engine alone, for 10 to 5,000 rules, with a plot of the cost
+	@.venv-load/bin/python -m load_tests.bench --only engine --minutes 10 --out load_tests/reports/engine
+
+bench-peers: setup setup-peers ## The streaming job beside Quix Streams on the same events and rules
+	@$(PYTHON_ENV)/python -m load_tests.peers --runs 5 --report load_tests/reports/peers $(ARGS)
+
+bench-latency: setup ## Event to membership, due time to exit, new segments, on the platform of `make up`
 	@$(PYTHON_ENV)/python -m load_tests.latency --json load_tests/reports/latency.json
 
 bench-ingest: setup ## Events a second into one process of ingest-api, beside the platform of `make up`
@@ -68,6 +96,12 @@ bench-api: setup ## Reads of one process of segment-api over a million profiles,
 
 lock: setup ## Write the lock files anew from pyproject.toml
 	@UV="$$(sh local/bootstrap.sh --print-uv)" sh locks/compile.sh
+
+setup-load: setup ## Install what drives load and draws plots
+	@sh local/bootstrap.sh --load
+
+setup-peers: setup ## Install what the job is compared with
+	@sh local/bootstrap.sh --peers
 
 setup: ## Install what the other commands need; done already, it takes no time
 	@sh local/bootstrap.sh

@@ -31,6 +31,7 @@ import uvloop
 from audience.adapters.postgres.pool import open_pool
 from audience.adapters.postgres.tokens import PostgresTokenCatalog
 from load_tests.bench_ingest import HOST, add_platform, cpu_s_of, rss_mib_of, wait_until_ready
+from load_tests.figures import Figure, figure, shown, write
 from load_tests.raw_http import Answers, drive
 
 SEGMENTS = 50
@@ -301,6 +302,18 @@ def markdown(results: list[Result], exports: list[dict[str, Any]], args: argpars
     return "\n".join(lines) + "\n"
 
 
+def figures_of(results: list[Result]) -> list[Figure]:
+    """The figures that have targets, and what they cost."""
+    most = [each for each in results if each.name == "memberships"]
+    steady = [each for each in results if each.name == f"memberships at {STEADY_PER_S}/s"]
+    return [
+        figure("segment-api: memberships of a profile", [each.per_s for each in most]),
+        figure("segment-api: memberships at 2,000/s, p99", [each.p99_ms for each in steady]),
+        shown("segment-api: processor, memberships", "us a request", "lower", [each.cpu_us for each in most]),
+        shown("segment-api: memory", "MiB", "lower", [each.rss_mib for each in most]),
+    ]
+
+
 def _cell(values: list[float]) -> str:
     if len(values) == 1:
         return f"{values[0]:,g}"
@@ -320,7 +333,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     """Fill, measure, report, clear."""
-    args = _arguments()
+    args, began_s = _arguments(), time.monotonic()
     token, workspace = secrets.token_urlsafe(16), f"bench-{secrets.token_hex(6)}"
     try:
         asyncio.run(fill(args.postgres_dsn, workspace, hashlib.sha256(token.encode()).digest(), args.profiles))
@@ -333,8 +346,9 @@ def main() -> int:
     if args.report:
         args.report.parent.mkdir(parents=True, exist_ok=True)
         args.report.with_suffix(".md").write_text(page, encoding="utf-8")
-        told = {"results": [asdict(each) for each in results], "exports": exports}
-        args.report.with_suffix(".json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        details = {"results": [asdict(each) for each in results], "exports": exports}
+        path, seconds = args.report.with_suffix(".json"), time.monotonic() - began_s
+        write(path, "api", "make bench-api", figures_of(results), seconds=seconds, details=details)
     return 0
 
 

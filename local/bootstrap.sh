@@ -1,10 +1,12 @@
 #!/bin/sh
 # Brings a machine to where `make up` and `make test` can run, and nothing further: system packages, two virtual
-# environments, the compiled engine in both, the jars of Kafka and of Flink's connector, the sample data. With --tests also what only `make test`
-# needs: Node.js, Chromium, and the SDKs that the tests run. Needs apt only for what is missing, and only as root; as
-# anybody else it says what to install and stops. Each step leaves a stamp that holds the hash of what it was made from,
-# so a second run does nothing, and a changed lock file brings up to date just what it locks. Everything it makes lies
-# in .venv, .venv-flink, .jars, .tools, engine/target and tests/sdks/node_modules. Refuses a system other than Linux.
+# environments, the compiled engine in both, the jars of Kafka and of Flink's connector, the sample data. With --tests
+# also what only `make test` needs: Node.js, Chromium, the SDKs that the tests run, and what drives load; with --load and
+# --peers what drives load, and what is compared with the job, each in a virtual environment of its own. Needs apt only
+# for what is missing, and only as root; as anybody else it says what to install and stops. Each step leaves a stamp that
+# holds the hash of what it was made from, so a second run does nothing, and a changed lock file brings up to date just
+# what it locks. Everything it makes lies in .venv*, .jars, .tools, engine/target and tests/sdks/node_modules. Refuses a
+# system other than Linux.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -221,6 +223,7 @@ home_for_caches() {
 
 main() {
     with_tests=
+    beside=
     case "${1:-}" in
     "") ;;
     --tests) with_tests=yes ;;
@@ -230,7 +233,8 @@ main() {
         printf '%s\n' "$uv"
         return 0
         ;;
-    *) fail "unknown option $1; there are --tests and --print-uv" ;;
+    --load | --peers) beside=${1#--} ;;
+    *) fail "unknown option $1; there are --tests, --load, --peers and --print-uv" ;;
     esac
     mkdir -p "$stamps" .jars
     if has flock; then # two commands at once (make up, make test) take turns
@@ -256,6 +260,14 @@ main() {
         everything="$everything $old_segment $rudder $node"
         all=all-tests
     fi
+    if [ -n "$with_tests" ]; then
+        beside=load # the tests of the load drive a server
+    fi
+    if [ -n "$beside" ]; then
+        this=$(hash_of "locks/$beside.txt" pyproject.toml)
+        everything="$everything $this"
+        [ -n "$with_tests" ] || all=all-$beside
+    fi
     # Everything stands as it was stamped, and the interpreter, Java and setpriv are still there: nothing to do.
     if stamped "$all" "$everything" && java_is_usable && has setpriv &&
         .venv/bin/python -c '' 2>/dev/null && .venv-flink/bin/python -c '' 2>/dev/null; then
@@ -279,6 +291,10 @@ main() {
         sdk segment-2.3.4 "$old_segment"
         sdk rudder "$rudder"
         node_sdks "$node"
+    fi
+    if [ -n "$beside" ]; then
+        environment ".venv-$beside" "locks/$beside.txt" "$this"
+        engine ".venv-$beside" "$compiled"
     fi
     stamp "$all" "$everything"
     say "Set-up is complete."
