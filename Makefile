@@ -1,6 +1,7 @@
 # Audience Manager: every command of the repository. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs reset check test differential mutation faults
+.PHONY: job-savepoint job-upgrade job-rescale
 .PHONY: bench bench-latency bench-ingest bench-api lock setup
 SHELL := /bin/sh
 
@@ -9,6 +10,8 @@ LOCAL := $(PYTHON_ENV)/python -m local
 PYTEST := $(PYTHON_ENV)/python -m pytest
 # Any part of `make status`; `make logs` without it lists them.
 PART ?=
+# Subtasks of the streaming job after `make job-rescale`.
+PARALLELISM ?= 2
 # How many random pairs `make differential` compares, and the number of the first.
 COUNT ?= 1000000
 FIRST ?= 1
@@ -33,6 +36,15 @@ logs: setup ## Follow the log of one part: make logs PART=kafka
 
 reset: setup ## Stop the platform and remove its data; it says what it removes
 	@$(LOCAL) reset
+
+job-savepoint: setup ## Take a savepoint of the streaming job and print where it is
+	@$(LOCAL) job savepoint
+
+job-upgrade: setup ## Begin the streaming job again from a savepoint, with the code as it is now
+	@$(LOCAL) job upgrade
+
+job-rescale: setup ## Begin the streaming job again with other parallelism: make job-rescale PARALLELISM=1
+	@$(LOCAL) job rescale $(PARALLELISM)
 
 check: setup ## Format, lint, types, import rules, unit and conformance tests: under 2 minutes
 	@$(PYTHON_ENV)/ruff format --check .

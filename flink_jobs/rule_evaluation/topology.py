@@ -22,6 +22,8 @@ OUTPUTS: Final = (topics.MEMBERSHIPS, topics.PROFILES, topics.EVENTS_BAD, topics
 _OUTPUT = Types.ROW_NAMED(["topic", "record_key", "record_value"], [Types.STRING()] * 3)
 _READER_CLOSE_MS: Final = 2_000
 """How long a reader may take to close. Flink's default of 30 s holds up every failover while a broker is away."""
+_SINK_BATCH_BYTES: Final = 256 * 1024
+"""The client's 16 KiB would be full, and sent, long before `sink_linger_ms` is over."""
 _RAW = (
     "'key.format' = 'raw', 'key.fields' = 'record_key', 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY'"
 )
@@ -61,7 +63,9 @@ def _sink(tables: StreamTableEnvironment, settings: JobSettings, records: DataSt
                 topic STRING NOT NULL METADATA, record_key STRING, record_value STRING) WITH (
             'connector' = 'kafka', 'topic' = '{";".join(OUTPUTS)}', {_RAW},
             'properties.bootstrap.servers' = '{settings.kafka_bootstrap_servers}',
-            'properties.compression.type' = 'lz4',
+            'properties.compression.type' = '{settings.sink_compression}',
+            'properties.linger.ms' = '{settings.sink_linger_ms}',
+            'properties.batch.size' = '{_SINK_BATCH_BYTES}',
             'sink.delivery-guarantee' = 'at-least-once')"""
     )
     statements = tables.create_statement_set()

@@ -85,7 +85,7 @@ def configuration(settings: LocalSettings, layout: Layout) -> dict[str, Any]:
         "taskmanager.numberOfTaskSlots": 1,
         "parallelism.default": len(TASKMANAGERS),
         "env.java.opts.all": " ".join(java_options(layout)),
-        "python.execution-mode": "thread",
+        "python.execution-mode": settings.execution_mode,
         "python.executable": str(layout.flink_python),
         "python.client.executable": str(layout.flink_python),
         "io.tmp.dirs": str(layout.flink_temporary),
