@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs reset check test differential mutation faults
 .PHONY: job-savepoint job-upgrade job-rescale
+.PHONY: bench-job bench-platform
 .PHONY: bench bench-latency bench-ingest bench-api lock setup
 SHELL := /bin/sh
 
@@ -66,10 +67,16 @@ mutation: setup ## Which mutants of rules and engine the tests let live: make mu
 faults: setup ## Kill parts under load and compare every result; slow
 	@$(PYTEST) tests/faults
 
-bench: bench-latency bench-ingest bench-api ## Everything below that measures
+bench: bench-latency bench-ingest bench-api bench-job bench-platform ## Everything below that measures
 
 bench-latency: setup ## Event to membership, and due time to exit, on the platform of `make up`
 	@$(PYTHON_ENV)/python -m load_tests.latency --json load_tests/reports/latency.json
+
+bench-platform: setup ## The sample again and again through the platform of `make up`: events a second, CPU by part
+	@$(PYTHON_ENV)/python -m load_tests.bench_platform --runs 5 --json load_tests/reports/platform.json
+
+bench-job: setup ## The streaming job on preloaded Kafka, on each state backend, and beside other ways to run it
+	@$(PYTHON_ENV)/python -m load_tests.job.bench --report load_tests/reports/job
 
 bench-ingest: setup ## Events a second into one process of ingest-api, beside the platform of `make up`
 	@$(PYTHON_ENV)/python -m load_tests.bench_ingest --runs 5 --seconds 6 --report load_tests/reports/ingest

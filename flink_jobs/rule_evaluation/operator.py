@@ -85,3 +85,10 @@ class EvaluateRules(KeyedBroadcastProcessFunction):  # type: ignore[misc]  # pyf
             context.timer_service().register_processing_time_timer(step.set_timer_ms)
         for record in step.records:
             yield Row(*record)
+
+
+class EvaluateRulesOfRows(EvaluateRules):
+    """For a stream that a Python function has keyed, whose elements are whole rows."""
+
+    def process_element(self, value: Row, context: Any) -> Iterator[Row]:
+        return super().process_element(value[1], context)

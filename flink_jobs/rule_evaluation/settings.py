@@ -14,6 +14,9 @@ class JobSettings(BaseSettings):
     consumer_group: str = "rule-evaluation"
     python_execution_mode: Literal["thread", "process"] = "thread"
     """`process` runs Python beside the TaskManager, for where it cannot be loaded into a JVM: slower by a multiple."""
+    keying: Literal["java", "python"] = "java"
+    """`python` keys by PyFlink's public interface, for where `keying` fails with another Flink: one more crossing an
+    event."""
     parallelism: int = 2
     max_parallelism: int = 128
     checkpoint_interval_ms: int = 5_000

@@ -11,8 +11,8 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
 from audience.wire import topics
-from flink_jobs.rule_evaluation.keying import KEY_VALUE, key_by_first_field
-from flink_jobs.rule_evaluation.operator import DEFINITIONS, EvaluateRules
+from flink_jobs.rule_evaluation.keying import KEY_VALUE, key_by_first_field, key_by_function
+from flink_jobs.rule_evaluation.operator import DEFINITIONS, EvaluateRules, EvaluateRulesOfRows
 from flink_jobs.rule_evaluation.settings import JobSettings
 
 JOB_NAME: Final = "rule_evaluation"
@@ -35,10 +35,12 @@ def build(env: StreamExecutionEnvironment, settings: JobSettings, current: Seque
     tables.get_config().set("table.exec.uid.generation", "ALWAYS")
     inputs = _source(tables, settings, "profile_inputs", topics.EVENTS, topics.COMMANDS, topics.PROFILE_LISTS)
     definitions = _source(tables, settings, "definitions", *DEFINED_IN)
+    by_function = settings.keying == "python"
+    keyed = key_by_function(inputs) if by_function else key_by_first_field(inputs)
+    operator = (EvaluateRulesOfRows if by_function else EvaluateRules)(settings, current)
     evaluated = (
-        key_by_first_field(inputs)
-        .connect(definitions.broadcast(DEFINITIONS))
-        .process(EvaluateRules(settings, current), _OUTPUT)
+        keyed.connect(definitions.broadcast(DEFINITIONS))
+        .process(operator, _OUTPUT)
         .name("evaluate rules")
         .uid("evaluate-rules")
     )
