@@ -30,6 +30,7 @@ from audience.wire.topics import (
     ProfileRecord,
     SegmentRecord,
 )
+from flink_jobs.rule_evaluation.delays import Delays
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,14 @@ class Counters:
     timers: int = 0
     failures: int = 0
     state_reads: int = 0
+    cache_hits: int = 0
+    state_writes: int = 0
+    state_bytes: int = 0
+    """Of all writes together: divided by their number, the size of a profile."""
+    newest_ms: int = 0
+    """When the newest event that has been evaluated was accepted."""
+    delays: Delays = field(default_factory=Delays)
+    """From an event's acceptance to its evaluation."""
 
 
 @dataclass(slots=True)
@@ -132,8 +141,11 @@ class Evaluator:
             if isinstance(record, ProfileListsRecord):
                 outcome = on_lists(program, state, frozenset(record.lists), self._clock_ms())
             else:
+                now_ms = self._clock_ms()
                 self.counters.events += 1
-                outcome = on_event(program, state, record, self._clock_ms())
+                self.counters.newest_ms = max(self.counters.newest_ms, record.received_ms)
+                self.counters.delays.observe(now_ms - record.received_ms)
+                outcome = on_event(program, state, record, now_ms)
                 self.counters.duplicates += outcome.duplicate
             return self._step(record.workspace, state, outcome)
         except Exception as error:  # noqa: BLE001  whatever one event causes, the job goes on and the event is kept
@@ -162,6 +174,7 @@ class Evaluator:
         states = self._states
         state = states.get(key)
         if state is not None:
+            self.counters.cache_hits += 1
             states.move_to_end(key)
             return state
         self.counters.state_reads += 1
@@ -182,6 +195,8 @@ class Evaluator:
         self.counters.changes += len(outcome.changes)
         self._arm(state, step)
         step.state = encode_state(state)
+        self.counters.state_writes += 1
+        self.counters.state_bytes += len(step.state)
         return step
 
     def _told(self, workspace: str, state: ProfileState, outcome: Outcome) -> Iterable[Record]:
