@@ -43,6 +43,7 @@ from local.flink import jvm
 from local.flink.part import JOB, address
 from local.layout import Layout
 from local.settings import PREFIX, ROOT, LocalSettings
+from local.start import interruptible
 from local.supervision import daemon
 
 WARM_SHARE: Final = 0.1
@@ -298,6 +299,7 @@ def main() -> None:
     parser.add_argument("--quix-python", default=os.environ.get("QUIX_PYTHON", ""), help="a Python with quixstreams")
     parser.add_argument("--report", type=Path, help="write this with .md, .json and .svg")
     asked = parser.parse_args()
+    interruptible()  # so that what it started ends with it, however it is ended
     console = Console()
     wanted = asked.variants.split(",")
     with tempfile.TemporaryDirectory(prefix="bench-job-", ignore_cleanup_errors=True) as data:
