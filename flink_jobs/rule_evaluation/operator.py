@@ -17,7 +17,7 @@ from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 from audience.adapters.kafka.epochs import next_epoch
 from audience.adapters.regex import compile_regex
 from flink_jobs.rule_evaluation.evaluator import Evaluator, Step
-from flink_jobs.rule_evaluation.metrics import register
+from flink_jobs.rule_evaluation.metrics import Shown
 from flink_jobs.rule_evaluation.modes import actual
 from flink_jobs.rule_evaluation.settings import JobSettings
 
@@ -48,7 +48,8 @@ class EvaluateRules(KeyedBroadcastProcessFunction):  # type: ignore[misc]  # pyf
             regex=compile_regex,
             cached_profiles=self._settings.cached_profiles,
         )
-        register(context.get_metrics_group(), self._evaluator.counters, mode)
+        self._shown = Shown(context.get_metrics_group(), self._evaluator.counters, mode)
+        self._shown.update()
 
     def process_element(self, value: str, context: Any) -> Iterator[Row]:
         self._restore(context)
@@ -83,6 +84,7 @@ class EvaluateRules(KeyedBroadcastProcessFunction):  # type: ignore[misc]  # pyf
             context.timer_service().delete_processing_time_timer(step.delete_timer_ms)
         if step.set_timer_ms is not None:
             context.timer_service().register_processing_time_timer(step.set_timer_ms)
+        self._shown.update()
         for record in step.records:
             yield Row(*record)
 

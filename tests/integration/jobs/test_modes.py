@@ -1,13 +1,14 @@
 """Python in the TaskManager's JVM, and Python beside it: the job says which it is, and both agree with the oracle."""
 
 import re
+import time
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from tests.faults.trial import Rules, Trial
+from tests.faults.trial import Rules, Trial, while_sending
 from tests.integration.local.running import LocalPlatform, platform_in, stopped_afterwards, wait_until
 
 pytestmark = pytest.mark.platform
@@ -46,6 +47,24 @@ def test_thread_mode_is_what_runs(platform: LocalPlatform) -> None:
     wait_until("both subtasks show their mode", lambda: thread_mode(platform) == [1.0, 1.0])
     assert said(platform) == "thread"
     assert workers(platform) == []
+
+
+async def test_metrics_may_be_looked_at_all_the_time(platform: LocalPlatform) -> None:
+    """Python that Flink's metric threads call crashes a TaskManager in thread mode: there must be none."""
+    before = {name: program.pid for name, program in platform.programs().items()}
+    looked: list[list[float]] = []
+
+    def look() -> None:
+        for _ in range(40):
+            looked.append(thread_mode(platform))
+            time.sleep(0.5)
+
+    trial = Trial(platform, Rules.random(5, first_pair=50))
+    await trial.save_rules()
+    await while_sending(trial.send(100, 9_000_000, EVENTS_PER_S), look)
+    await trial.remove_rules()
+    assert {name: program.pid for name, program in platform.programs().items()} == before
+    assert all(values == [1.0, 1.0] for values in looked)
 
 
 async def test_process_mode_agrees_with_the_oracle(tmp_path: Path) -> None:
