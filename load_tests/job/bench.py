@@ -112,8 +112,8 @@ class Bench:
     @contextmanager
     def running(self) -> Iterator[None]:
         """The platform, with the part stopped that would keep the job running."""
-        self._local("up")
         try:
+            self._local("up")
             daemon.connect(self.layout).stop(JOB, wait=True)
             yield
         finally:
@@ -295,7 +295,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="that each variant is measured for, at most")
     parser.add_argument("--cached-profiles", type=int, default=10_000, help="kept decoded by each subtask")
     parser.add_argument("--taskmanager-mb", type=int, default=2_500)
-    parser.add_argument("--port-offset", type=int, default=31_000)
+    parser.add_argument("--port-offset", type=int, default=15_000)
     parser.add_argument("--quix-python", default=os.environ.get("QUIX_PYTHON", ""), help="a Python with quixstreams")
     parser.add_argument("--report", type=Path, help="write this with .md, .json and .svg")
     asked = parser.parse_args()
