@@ -306,7 +306,7 @@ def main() -> None:
         Path(data).chmod(0o755)  # PostgreSQL's account passes through
         chosen = {
             "data": data, "port_offset": str(asked.port_offset), "services": "0", "sample": "0", "jit": "full",
-            "taskmanager_memory_mb": str(asked.taskmanager_mb), "state_backend": "rocksdb",
+            "taskmanager_memory_mb": str(asked.taskmanager_mb), "state_backend": "rocksdb", "start_timeout_s": "900",
         }  # fmt: skip
         variables = {PREFIX + name.upper(): value for name, value in chosen.items()}
         bench = Bench(LocalSettings.model_validate(chosen), variables, asked.cached_profiles)
