@@ -3,6 +3,8 @@
 .PHONY: help up down status logs reset check test differential mutation faults
 .PHONY: bench bench-compare bench-engine bench-latency bench-ingest bench-api bench-peers load-demo shop capacity
 .PHONY: lock setup setup-load setup-peers
+.PHONY: job-savepoint job-upgrade job-rescale
+.PHONY: bench-job bench-platform
 SHELL := /bin/sh
 
 PYTHON_ENV := .venv/bin
@@ -10,6 +12,8 @@ LOCAL := $(PYTHON_ENV)/python -m local
 PYTEST := $(PYTHON_ENV)/python -m pytest
 # Any part of `make status`; `make logs` without it lists them.
 PART ?=
+# Subtasks of the streaming job after `make job-rescale`.
+PARALLELISM ?= 2
 # How many random pairs `make differential` compares, and the number of the first.
 COUNT ?= 1000000
 FIRST ?= 1
@@ -42,6 +46,15 @@ logs: setup ## Follow the log of one part: make logs PART=kafka
 
 reset: setup ## Stop the platform and remove its data; it says what it removes
 	@$(LOCAL) reset
+
+job-savepoint: setup ## Take a savepoint of the streaming job and print where it is
+	@$(LOCAL) job savepoint
+
+job-upgrade: setup ## Begin the streaming job again from a savepoint, with the code as it is now
+	@$(LOCAL) job upgrade
+
+job-rescale: setup ## Begin the streaming job again with other parallelism: make job-rescale PARALLELISM=1
+	@$(LOCAL) job rescale $(PARALLELISM)
 
 check: setup ## Format, lint, types, import rules, unit and conformance tests: under 2 minutes
 	@$(PYTHON_ENV)/ruff format --check .
@@ -87,6 +100,12 @@ bench-peers: setup setup-peers ## The streaming job beside Quix Streams on the s
 
 bench-latency: setup ## Event to membership, due time to exit, new segments, on the platform of `make up`
 	@$(PYTHON_ENV)/python -m load_tests.latency --json load_tests/reports/latency.json
+
+bench-platform: setup ## The sample again and again through the platform of `make up`: events a second, CPU by part
+	@$(PYTHON_ENV)/python -m load_tests.bench_platform --runs 5 --json load_tests/reports/platform.json
+
+bench-job: setup ## The streaming job on preloaded Kafka, on each state backend, and beside other ways to run it
+	@$(PYTHON_ENV)/python -m load_tests.job.bench --report load_tests/reports/job
 
 bench-ingest: setup ## Events a second into one process of ingest-api, beside the platform of `make up`
 	@$(PYTHON_ENV)/python -m load_tests.bench_ingest --runs 5 --seconds 6 --report load_tests/reports/ingest

@@ -29,6 +29,7 @@ from audience.wire.topics import (
     ProfileRecord,
     SegmentRecord,
 )
+from flink_jobs.rule_evaluation.delays import Delays
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +51,22 @@ class Counters:
 
     events: int = 0
     duplicates: int = 0
+    leaves: int = 0
+    """Windows and sequences that were measured."""
+    evaluations: int = 0
+    """Rules that were evaluated, because something that they rest on had changed."""
     changes: int = 0
     timers: int = 0
     failures: int = 0
     state_reads: int = 0
+    cache_hits: int = 0
+    state_writes: int = 0
+    state_bytes: int = 0
+    """Of all writes together: divided by their number, the size of a profile."""
+    newest_ms: int = 0
+    """When the newest event that has been evaluated was accepted."""
+    delays: Delays = field(default_factory=Delays)
+    """From an event's acceptance to its evaluation."""
 
 
 @dataclass(slots=True)
@@ -138,9 +151,13 @@ class Evaluator:
 
     def _event(self, key: str, event: Event, load: Load) -> Step:
         state = self._state(key, event.profile_id, load)
-        self.counters.events += 1
-        outcome = on_event(self._program(event.workspace), state, event, self._clock_ms())
-        self.counters.duplicates += outcome.duplicate
+        now_ms = self._clock_ms()
+        counters = self.counters
+        counters.events += 1
+        counters.newest_ms = max(counters.newest_ms, event.received_ms)
+        counters.delays.observe(now_ms - event.received_ms)
+        outcome = on_event(self._program(event.workspace), state, event, now_ms)
+        counters.duplicates += outcome.duplicate
         return self._step(event.workspace, state, outcome)
 
     def timer(self, key: str, at_ms: int, load: Load) -> Step:
@@ -166,6 +183,7 @@ class Evaluator:
         states = self._states
         state = states.get(key)
         if state is not None:
+            self.counters.cache_hits += 1
             states.move_to_end(key)
             return state
         self.counters.state_reads += 1
@@ -183,9 +201,13 @@ class Evaluator:
         if outcome.visible or 0 < state.version < self._first_version:
             state.version = max(state.version + 1, self._first_version)
             step.records = list(self._told(workspace, state, outcome))
+        self.counters.leaves += outcome.leaves
+        self.counters.evaluations += outcome.evaluations
         self.counters.changes += len(outcome.changes)
         self._arm(state, step)
         step.state = encode_state(state)
+        self.counters.state_writes += 1
+        self.counters.state_bytes += len(step.state)
         return step
 
     def _told(self, workspace: str, state: ProfileState, outcome: Outcome) -> Iterable[Record]:

@@ -25,6 +25,7 @@ from audience.engine.evaluate import Event, on_event
 from audience.engine.program import Program
 from audience.rules import parse_rule
 from audience.wire.state import decode_state, encode_state, new_state
+from audience.wire.topics import decode_event
 from load_tests.engine.workload import Workload, chunks, rules, workload
 from load_tests.figures import Figure, figure, shown, write
 from load_tests.selected import Index

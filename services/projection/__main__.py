@@ -16,6 +16,7 @@ from services.projection.app import MEMBERSHIP_INDEX, PROFILE_STORE, Ports, grou
 from services.projection.settings import ProjectionSettings
 
 WRITE_TIMEOUT_S = 15.0
+GATHER_BYTES = 64 * 1024
 
 
 def main() -> None:
@@ -39,7 +40,15 @@ def main() -> None:
         )
 
         async def follow(sink: str) -> BatchConsumer:
-            return await stack.enter_async_context(open_consumer(bootstrap, group_of(sink), (PROFILES,)))
+            return await stack.enter_async_context(
+                open_consumer(
+                    bootstrap,
+                    group_of(sink),
+                    (PROFILES,),
+                    gather_bytes=GATHER_BYTES,
+                    gather_ms=settings.projection_gather_ms,
+                )
+            )
 
         return Ports(
             event_log,

@@ -8,7 +8,7 @@ import msgspec
 
 from audience.adapters.kafka.consumer import Record
 from audience.ports.event_log import LogRecord
-from audience.profiles.model import Membership, Profile
+from audience.profiles.model import Profile
 from audience.wire.topics import EVENTS_BAD, BadEventRecord, ProfileRecord, decode_profile, encode
 
 UNDECODABLE: Final = "undecodable_profile"
@@ -71,7 +71,7 @@ def _profile(record: ProfileRecord) -> Profile:
         updated_ms=record.updated_ms,
         traits=record.traits,
         computed=record.computed,
-        segments=tuple([Membership(each.segment, each.since_ms) for each in record.segments]),
+        segments=tuple(record.segments),
     )
 
 

@@ -31,6 +31,13 @@ class ProjectionMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.evaluated_seconds = Histogram(
+            "projection_evaluated_seconds",
+            "From the evaluation of a batch's oldest change until the store has it",
+            ["sink"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.failures = Counter(
             "projection_write_failures", "Writes that failed and are tried again", ["sink"], registry=registry
         )

@@ -132,6 +132,8 @@ class SinkLoop:
             written = await self._sink.put_many([item.profile for item in items])
         oldest_ms = min(item.record.timestamp_ms for item in items)
         self._metrics.delay_seconds.labels(self._options.name).observe(max(0.0, time.time() - oldest_ms / 1000))
+        changed_ms = min(item.profile.updated_ms for item in items)
+        self._metrics.evaluated_seconds.labels(self._options.name).observe(max(0.0, time.time() - changed_ms / 1000))
         count = self._metrics.records.labels
         count(self._options.name, "written").inc(written)
         count(self._options.name, "stale").inc(len(items) - written)

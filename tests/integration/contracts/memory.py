@@ -47,11 +47,17 @@ class MemoryProfileStore(Away):
         return {key: each.segments for key, each in (await self.get_many(workspace, profile_ids)).items()}
 
     async def put_many(self, profiles: Sequence[Profile]) -> int:
+        return await self._put(profiles, mend=False)
+
+    async def rewrite(self, profiles: Sequence[Profile]) -> int:
+        return await self._put(profiles, mend=True)
+
+    async def _put(self, profiles: Sequence[Profile], *, mend: bool) -> int:
         await self.check()
         written = 0
         for profile in (each for _, group in documents.newest(profiles) for each in group):
             known = self.profiles.get((profile.workspace, profile.profile_id))
-            if known is None or known.version < profile.version:
+            if known is None or known.version < profile.version or (mend and known.version == profile.version):
                 ordered = tuple(sorted(profile.segments, key=lambda each: each.segment))
                 self.profiles[profile.workspace, profile.profile_id] = replace(profile, segments=ordered)
                 written += 1
@@ -59,6 +65,19 @@ class MemoryProfileStore(Away):
 
 
 class MemoryMembershipIndex(MemoryProfileStore):
+    async def held(
+        self, workspace: str, profile_ids: Sequence[str]
+    ) -> Mapping[str, tuple[int, tuple[Membership, ...]]]:
+        found = await self.get_many(workspace, profile_ids)
+        return {key: (each.version, each.segments) for key, each in found.items()}
+
+    async def recount(self, workspace: str, segment: str) -> int:  # noqa: ARG002  its sizes are always counted
+        await self.check()
+        return 0
+
+    async def counted(self, workspace: str) -> Mapping[str, int]:
+        return await self.sizes(workspace)
+
     async def sizes(self, workspace: str) -> Mapping[str, int]:
         await self.check()
         sizes: dict[str, int] = {}
