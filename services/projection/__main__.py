@@ -5,14 +5,16 @@ from contextlib import AsyncExitStack
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from audience.adapters.kafka.consumer import BatchConsumer, open_consumer
+from audience.adapters.kafka.pipeline import KafkaPipeline
 from audience.adapters.kafka.producer import open_event_log
+from audience.adapters.postgres.evaluation_progress import PostgresEvaluationProgress
 from audience.adapters.postgres.membership_index import PostgresMembershipIndex
 from audience.adapters.postgres.pool import open_pool
 from audience.telemetry import logs
-from audience.wire.topics import EVENTS_BAD, PROFILES
+from audience.wire.topics import COMMANDS, EVENTS_BAD, PROFILES
 from services._kit.profile_store import open_profile_store
 from services._kit.server import serve
-from services.projection.app import MEMBERSHIP_INDEX, PROFILE_STORE, Ports, group_of, projection_app
+from services.projection.app import MEMBERSHIP_INDEX, PROFILE_STORE, SINKS, Ports, group_of, projection_app
 from services.projection.settings import ProjectionSettings
 
 WRITE_TIMEOUT_S = 15.0
@@ -35,7 +37,7 @@ def main() -> None:
         )
         bootstrap = settings.kafka_bootstrap_servers
         event_log = await stack.enter_async_context(
-            open_event_log(bootstrap, "projection", topics=(PROFILES, EVENTS_BAD))
+            open_event_log(bootstrap, "projection", topics=(PROFILES, EVENTS_BAD, COMMANDS))
         )
 
         async def follow(sink: str) -> BatchConsumer:
@@ -47,6 +49,8 @@ def main() -> None:
                 PROFILE_STORE: (await open_profile_store(stack, settings, pool), await follow(PROFILE_STORE)),
                 MEMBERSHIP_INDEX: (PostgresMembershipIndex(pool), await follow(MEMBERSHIP_INDEX)),
             },
+            KafkaPipeline(bootstrap, event_log, settings.job_consumer_group, list(map(group_of, SINKS))),
+            PostgresEvaluationProgress(pool),
         )
 
     registry = CollectorRegistry()

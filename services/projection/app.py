@@ -1,4 +1,5 @@
-"""The application: two loops beside `/healthz`, `/readyz` and `/metrics`."""
+"""The application: a loop for each store and one that tells how far evaluation has come, beside `/healthz`, `/readyz`
+and `/metrics`."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -8,17 +9,20 @@ from typing import Final
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from audience.ports.evaluation import EvaluationProgress, Pipeline
 from audience.ports.event_log import EventLog
 from services._kit.app import create_app
 from services._kit.demo import refuse_demo_credentials
 from services._kit.health import Check
 from services._kit.tasks import background
 from services.projection.metrics import ProjectionMetrics
+from services.projection.progress import ProgressLoop
 from services.projection.settings import ProjectionSettings
 from services.projection.sink import Records, Sink, SinkLoop, SinkOptions
 
 PROFILE_STORE: Final = "profile-store"
 MEMBERSHIP_INDEX: Final = "membership-index"
+SINKS: Final = (PROFILE_STORE, MEMBERSHIP_INDEX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Ports:
 
     event_log: EventLog
     sinks: Mapping[str, tuple[Sink, Records]]
+    pipeline: Pipeline
+    progress: EvaluationProgress
 
 
 OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
@@ -57,6 +63,8 @@ def projection_app(settings: ProjectionSettings, registry: CollectorRegistry, op
             loop = SinkLoop(options, records, sink, ports.event_log, metrics)
             checks[name] = loop.check
             await stack.enter_async_context(background(loop.run(), group_of(name)))
+        progress = ProgressLoop(ports.pipeline, ports.progress, metrics)
+        await stack.enter_async_context(background(progress.run(), "projection.progress"))
         return checks
 
     return create_app("Audience Manager projection", "1", open_resources, registry)

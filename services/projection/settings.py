@@ -12,5 +12,8 @@ class ProjectionSettings(ProfileStoreSettings):
     projection_batch_records: int = Field(default=500, ge=1, le=5_000)
     """How many records one write takes at most. It never waits for so many: a record alone is written at once."""
 
+    job_consumer_group: str = Field(default="rule-evaluation", validation_alias="AUDIENCE_CONSUMER_GROUP")
+    """The group of the streaming job, whose progress is followed; the same variable tells it to the job."""
+
     projection_retry_max_s: float = Field(default=5.0, gt=0, le=60)
     """The longest pause before a store that is away is tried again."""

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware.gzip import GZipMiddleware
 
 from audience.ports.catalog import ComputedTraitCatalog, IdempotencyKeys, ListCatalog, SegmentCatalog, TokenCatalog
+from audience.ports.evaluation import EvaluationProgress
 from audience.ports.event_log import EventHistory, EventLog
 from audience.ports.memberships import MembershipReads, SizeHistory
 from audience.ports.questions import Explainer
@@ -34,6 +35,7 @@ from services.segments.catalog_copy import CatalogCopy
 from services.segments.entrance import Desk, Entrance
 from services.segments.explaining import Explaining
 from services.segments.exporting import Exports
+from services.segments.freshness import Freshness
 from services.segments.housekeeping import Housekeeping
 from services.segments.lookups import Lookups
 from services.segments.metrics import SegmentsMetrics
@@ -75,6 +77,7 @@ class Ports:
     event_log: EventLog
     history: EventHistory
     explainer: Explainer
+    progress: EvaluationProgress
 
 
 OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
@@ -95,10 +98,14 @@ def segments_app(
         await refuse_demo_credentials(settings, tokens=ports.tokens)
         copy = CatalogCopy(ports.catalog, metrics, time.monotonic)
         await copy.attempt()
+        freshness = Freshness(ports.progress, copy, _now_ms)
+        await freshness.attempt()
+        stack.callback(freshness.register(registry))
         publisher = Publisher(
             ports.catalog, ports.computed_traits, ports.lists, ports.index, ports.event_log, metrics, _now_ms
         )
         await stack.enter_async_context(background(copy.follow(), "catalog-copy"))
+        await stack.enter_async_context(background(freshness.follow(), "freshness"))
         await stack.enter_async_context(background(publisher.run(), "publisher"))
         tokens = Tokens(ports.tokens, settings.token_cache_s, settings.token_stale_s, time.monotonic, time.time)
         housekeeping = Housekeeping(ports.sizes, ports.idempotency, tokens, _now_ms)
@@ -121,6 +128,7 @@ def segments_app(
             profiles=ports.profiles,
             history=ports.history,
             copy=copy,
+            freshness=freshness,
             desk=app.state.desk,
             saving=Saving(ports.catalog, copy, publisher, _now_ms),
             publisher=publisher,

@@ -20,6 +20,7 @@ from services.segments.catalog_copy import CatalogCopy
 from services.segments.entrance import Desk
 from services.segments.explaining import Explaining
 from services.segments.exporting import Exports
+from services.segments.freshness import Freshness
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving, no_segment
 from services.segments.streaming import Tail
@@ -45,6 +46,7 @@ class Work:
     profiles: ProfileStore
     history: EventHistory
     copy: CatalogCopy
+    freshness: Freshness
     desk: Desk
     saving: Saving
     publisher: Publisher

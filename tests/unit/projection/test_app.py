@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from services._kit.demo import DemoCredentialsPresent
 from services.projection.app import MEMBERSHIP_INDEX, PROFILE_STORE, Ports, group_of, projection_app
 from services.projection.settings import ProjectionSettings
-from tests.integration.contracts.memory import MemoryEventLog, MemoryMembershipIndex
+from tests.integration.contracts.memory import MemoryEvaluationProgress, MemoryEventLog, MemoryMembershipIndex
+from tests.unit.projection.test_progress import Log
 from tests.unit.projection.test_sink import Store, Topic, record
 
 
@@ -22,6 +23,7 @@ def settings(**changes: object) -> ProjectionSettings:
 class Outside:
     def __init__(self) -> None:
         self.store, self.index, self.log = Store(), MemoryMembershipIndex(), MemoryEventLog()
+        self.pipeline, self.progress = Log(), MemoryEvaluationProgress()
         self.topics = {PROFILE_STORE: Topic(), MEMBERSHIP_INDEX: Topic()}
 
     async def open(self, _: AsyncExitStack) -> Ports:
@@ -31,6 +33,8 @@ class Outside:
                 PROFILE_STORE: (self.store, self.topics[PROFILE_STORE]),
                 MEMBERSHIP_INDEX: (self.index, self.topics[MEMBERSHIP_INDEX]),
             },
+            self.pipeline,
+            self.progress,
         )
 
 
