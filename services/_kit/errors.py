@@ -57,6 +57,16 @@ def unavailable(what: str) -> ApiError:
     )
 
 
+def overloaded() -> ApiError:
+    """503 with Retry-After: the process has as much in hand as it bears."""
+    return ApiError(
+        503,
+        "unavailable",
+        "this process has as many requests in hand as it can bear; try again",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
 def internal_error() -> ApiError:
     """500: a fault of ours. What it was stands in the log, under the request's id."""
     return ApiError(500, "internal_error", "something went wrong on our side")

@@ -1,5 +1,6 @@
 """Runs an application until it is told to stop; then the requests in flight are answered first."""
 
+import resource
 from types import FrameType
 
 import uvicorn
@@ -37,8 +38,15 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def _open_files() -> None:
+    """As many as the system lets us have: each connection is one, and the usual soft limit is 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def serve(app: ASGIApp, settings: ServiceSettings, stopping: Stopping | None = None) -> None:
     """Serve `app` on the settings' address; returns after a graceful stop."""
+    _open_files()
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -112,9 +112,10 @@ def segments_app(
         await stack.enter_async_context(background(housekeeping.run(), "housekeeping"))
         tail = Tail(ports.members, ports.catalog, stopping)
         await stack.enter_async_context(background(tail.run(), "tail"))
-        memberships = Together(ports.profiles.memberships, settings.read_timeout_s, metrics)
-        profiles = Together(ports.profiles.get_many, settings.read_timeout_s, metrics)
-        lookups = Lookups(ports.profiles.memberships, settings.read_timeout_s, metrics)
+        times = settings.read_timeout_s, settings.queue_timeout_s
+        memberships = Together(ports.profiles.memberships, *times, metrics)
+        profiles = Together(ports.profiles.get_many, *times, metrics)
+        lookups = Lookups(ports.profiles.memberships, *times, metrics)
         per_second = settings.requests_per_second
         app.state.desk = Desk(tokens, memberships, profiles, lookups, copy, metrics, per_second, _now_ms)
         app.state.work = Work(
@@ -150,7 +151,7 @@ def segments_app(
     for routes in ROUTES:
         app.include_router(routes.router)
     openapi.install(app)
-    return Entrance(app)
+    return Entrance(app, settings.queue_timeout_s)
 
 
 def _now_ms() -> int:

@@ -1,9 +1,11 @@
 """``POST /v1/memberships/lookup``: the memberships of up to 1,000 profiles in one answer.
 
-Refuses (422) what is not of the contract's shape, and (503) to have more reads of the store under way than it takes.
+Refuses (422) what is not of the contract's shape, and (503) what has had no turn in time: a few are under way at once,
+and a body is not looked at before its turn.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Final
 
@@ -13,10 +15,10 @@ from audience.ports.stores import StoreUnavailable
 from audience.profiles.model import Membership
 from services._kit.errors import ApiError, FieldError
 from services.segments.answers import instant
+from services.segments.gates import Gate
 from services.segments.metrics import SegmentsMetrics
 
 MOST_IDS: Final = 1_000
-MOST_WAITING: Final = 2_000
 AT_ONCE: Final = 6
 
 
@@ -34,15 +36,25 @@ Fetch = Callable[[str, Sequence[str]], Awaitable[Mapping[str, tuple[Membership, 
 class Lookups:
     """One for each process."""
 
-    def __init__(self, fetch: Fetch, timeout_s: float, metrics: SegmentsMetrics) -> None:
+    def __init__(self, fetch: Fetch, timeout_s: float, wait_s: float, metrics: SegmentsMetrics) -> None:
         self._fetch = fetch
         self._timeout_s = timeout_s
         self._metrics = metrics
-        self._places = asyncio.Semaphore(AT_ONCE)
-        self._waiting = 0
+        self._gate = Gate(AT_ONCE, wait_s)
+        self._failed_s = -math.inf
 
     async def answer(self, workspace: str, body: bytes, shown: frozenset[str], now_ms: int) -> bytes:
-        """The answer's JSON. Raises ApiError 400, 422, StoreUnavailable within the time limit."""
+        """The answer's JSON. Raises ApiError 400, 422, 503, StoreUnavailable within the time limits."""
+        arrived_s = asyncio.get_running_loop().time()
+        await self._gate.enter()
+        try:
+            if arrived_s < self._failed_s:
+                raise StoreUnavailable("the store failed while this waited")
+            return await self._answer(workspace, body, shown, now_ms)
+        finally:
+            self._gate.leave()
+
+    async def _answer(self, workspace: str, body: bytes, shown: frozenset[str], now_ms: int) -> bytes:
         asked = _read(body)
         if asked.segments is not None:
             shown = shown.intersection(asked.segments)
@@ -56,17 +68,13 @@ class Lookups:
     async def _memberships(self, workspace: str, ids: Sequence[str]) -> Mapping[str, tuple[Membership, ...]]:
         if not ids:
             return {}
-        if self._waiting >= MOST_WAITING:
-            raise StoreUnavailable("too many reads are waiting")
-        self._waiting += 1
+        self._metrics.read_profiles.observe(len(ids))
         try:
-            async with asyncio.timeout(self._timeout_s), self._places:
-                self._metrics.read_profiles.observe(len(ids))
+            async with asyncio.timeout(self._timeout_s):
                 return await self._fetch(workspace, ids)
-        except TimeoutError as error:
+        except (TimeoutError, StoreUnavailable) as error:
+            self._failed_s = asyncio.get_running_loop().time()  # those that wait need not find out one by one
             raise StoreUnavailable(f"no answer within {self._timeout_s:g} s") from error
-        finally:
-            self._waiting -= 1
 
 
 def _read(body: bytes) -> _Lookup:
