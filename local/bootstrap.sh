@@ -1,8 +1,8 @@
 #!/bin/sh
 # Brings a machine to where `make up` and `make test` can run, and nothing further: system packages, two virtual
 # environments, the jars of Kafka and of Flink's connector, the sample data. With --tests also what only `make test`
-# needs: Node.js, Chromium, and the SDKs that the tests run. Needs apt only for what is missing, and only as root; as
-# anybody else it says what to install and stops. Each step leaves a stamp that holds the hash of what it was made from,
+# needs: Node.js, Chromium, and the SDKs that the tests run; with --bench the load generator wrk. Needs apt only for what
+# is missing, and only as root; as anybody else it says what to install and stops. Each step leaves a stamp that holds the hash of what it was made from,
 # so a second run does nothing, and a changed lock file brings up to date just what it locks. Everything it makes lies
 # in .venv, .venv-flink, .jars, .tools and tests/sdks/node_modules. Refuses a system other than Linux.
 set -eu
@@ -80,6 +80,7 @@ look_for_missing() {
         has chromium || missing="$missing chromium"
         has curl || missing="$missing curl" # the commands of README and tutorial
     fi
+    [ -z "$with_bench" ] || has wrk || missing="$missing wrk"
     missing=${missing# }
 }
 
@@ -196,16 +197,18 @@ home_for_caches() {
 
 main() {
     with_tests=
+    with_bench=
     case "${1:-}" in
     "") ;;
     --tests) with_tests=yes ;;
+    --bench) with_bench=yes ;;
     --print-uv) # for locks/compile.sh
         python=$(.venv/bin/python -c 'import sys; print(sys.executable)')
         find_uv
         printf '%s\n' "$uv"
         return 0
         ;;
-    *) fail "unknown option $1; there are --tests and --print-uv" ;;
+    *) fail "unknown option $1; there are --tests, --bench and --print-uv" ;;
     esac
     mkdir -p "$stamps" .jars
     if has flock; then # two commands at once (make up, make test) take turns
@@ -231,7 +234,7 @@ main() {
         all=all-tests
     fi
     # Everything stands as it was stamped, and the interpreter, Java and setpriv are still there: nothing to do.
-    if stamped "$all" "$everything" && java_is_usable && has setpriv &&
+    if stamped "$all" "$everything" && java_is_usable && has setpriv && { [ -z "$with_bench" ] || has wrk; } &&
         .venv/bin/python -c '' 2>/dev/null && .venv-flink/bin/python -c '' 2>/dev/null; then
         return 0
     fi

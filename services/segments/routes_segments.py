@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from audience.ports.catalog import Segment
 from services.segments.answers import json_response, segment_json
-from services.segments.cursors import cursor_of, key_behind
+from services.segments.cursors import key_behind, page_json
 from services.segments.drafts import read_body, read_fields, read_json, read_object
 from services.segments.idempotency import IdempotencyKey, once
 from services.segments.openapi import answers, body
@@ -42,13 +42,11 @@ async def page(request: Request, limit: Limit = PAGE, cursor: Cursor = "") -> Re
     work, workspace = work_of(request), workspace_of(request)
     found = await work.catalog.page(workspace, key_behind(cursor) if cursor else "", limit + 1)
     sizes = await work.index.sizes(workspace)
-    shown = found[:limit]
-    return json_response(
-        {
-            "segments": [_shown(work, segment, sizes.get(segment.key, 0)) for segment in shown],
-            "next_cursor": cursor_of(shown[-1].key) if len(found) > limit else None,
-        }
-    )
+
+    def shown(segment: Segment) -> dict[str, Any]:
+        return _shown(work, segment, sizes.get(segment.key, 0))
+
+    return json_response(page_json("segments", found, limit, shown, lambda each: each.key))
 
 
 @router.get("/v1/segments/{key}", summary="Read a segment", responses=answers("Segment", 404, 422, etag=True))
