@@ -10,6 +10,9 @@ from services._kit.protocol import LimitedProtocol
 from services._kit.settings import ServiceSettings
 
 GRACE_S = 20
+BACKLOG = 16_384
+"""Connections that wait to be taken, as far as the system (net.core.somaxconn) lets them; more are not answered."""
+
 KEEP_ALIVE_S = 75
 """Longer than load balancers keep idle connections (60 s), so that it is never we who close one under a request."""
 
@@ -56,6 +59,7 @@ def serve(app: ASGIApp, settings: ServiceSettings, stopping: Stopping | None = N
         http=LimitedProtocol,
         ws="none",
         access_log=False,
+        backlog=BACKLOG,
         server_header=False,
         proxy_headers=False,  # addresses come from settings, not from headers that anybody may send
         timeout_keep_alive=KEEP_ALIVE_S,

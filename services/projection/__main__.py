@@ -8,13 +8,22 @@ from audience.adapters.kafka.consumer import BatchConsumer, open_consumer
 from audience.adapters.kafka.pipeline import KafkaPipeline
 from audience.adapters.kafka.producer import open_event_log
 from audience.adapters.postgres.evaluation_progress import PostgresEvaluationProgress
+from audience.adapters.postgres.external_ids import PostgresExternalIds
 from audience.adapters.postgres.membership_index import PostgresMembershipIndex
 from audience.adapters.postgres.pool import open_pool
 from audience.telemetry import logs
-from audience.wire.topics import COMMANDS, EVENTS_BAD, PROFILES
+from audience.wire.topics import COMMANDS, EVENTS, EVENTS_BAD, PROFILES
 from services._kit.profile_store import open_profile_store
 from services._kit.server import serve
-from services.projection.app import MEMBERSHIP_INDEX, PROFILE_STORE, SINKS, Ports, group_of, projection_app
+from services.projection.app import (
+    EXTERNAL_IDS,
+    MEMBERSHIP_INDEX,
+    PROFILE_STORE,
+    SINKS,
+    Ports,
+    group_of,
+    projection_app,
+)
 from services.projection.settings import ProjectionSettings
 
 WRITE_TIMEOUT_S = 15.0
@@ -40,14 +49,15 @@ def main() -> None:
             open_event_log(bootstrap, "projection", topics=(PROFILES, EVENTS_BAD, COMMANDS))
         )
 
-        async def follow(sink: str) -> BatchConsumer:
-            return await stack.enter_async_context(open_consumer(bootstrap, group_of(sink), (PROFILES,)))
+        async def follow(sink: str, topic: str = PROFILES) -> BatchConsumer:
+            return await stack.enter_async_context(open_consumer(bootstrap, group_of(sink), (topic,)))
 
         return Ports(
             event_log,
             {
                 PROFILE_STORE: (await open_profile_store(stack, settings, pool), await follow(PROFILE_STORE)),
                 MEMBERSHIP_INDEX: (PostgresMembershipIndex(pool), await follow(MEMBERSHIP_INDEX)),
+                EXTERNAL_IDS: (PostgresExternalIds(pool), await follow(EXTERNAL_IDS, EVENTS)),
             },
             KafkaPipeline(bootstrap, event_log, settings.job_consumer_group, list(map(group_of, SINKS))),
             PostgresEvaluationProgress(pool),

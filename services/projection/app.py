@@ -1,20 +1,24 @@
 """The application: a loop for each store and one that tells how far evaluation has come, beside `/healthz`, `/readyz`
 and `/metrics`."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from audience.adapters.kafka.consumer import Record
 from audience.ports.evaluation import EvaluationProgress, Pipeline
 from audience.ports.event_log import EventLog
 from services._kit.app import create_app
 from services._kit.demo import refuse_demo_credentials
 from services._kit.health import Check
 from services._kit.tasks import background
+from services.projection.batch import Batch, read_batch
+from services.projection.external_ids import read_ids
 from services.projection.metrics import ProjectionMetrics
 from services.projection.progress import ProgressLoop
 from services.projection.settings import ProjectionSettings
@@ -22,7 +26,15 @@ from services.projection.sink import Records, Sink, SinkLoop, SinkOptions
 
 PROFILE_STORE: Final = "profile-store"
 MEMBERSHIP_INDEX: Final = "membership-index"
+EXTERNAL_IDS: Final = "external-ids"
 SINKS: Final = (PROFILE_STORE, MEMBERSHIP_INDEX)
+"""Those that hold what the streaming job tells."""
+
+READS: Final[Mapping[str, Callable[[Sequence[Record]], Batch]]] = {
+    PROFILE_STORE: read_batch,
+    MEMBERSHIP_INDEX: partial(read_batch, every_version=True),  # it keeps the changes between them
+    EXTERNAL_IDS: read_ids,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,7 @@ def projection_app(settings: ProjectionSettings, registry: CollectorRegistry, op
                 batch_records=settings.projection_batch_records,
                 retry_max_s=settings.projection_retry_max_s,
                 reports_bad=name == PROFILE_STORE,
-                every_version=name == MEMBERSHIP_INDEX,  # it keeps the changes between them
+                read=READS[name],
             )
             loop = SinkLoop(options, records, sink, ports.event_log, metrics)
             checks[name] = loop.check

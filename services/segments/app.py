@@ -13,6 +13,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from audience.ports.catalog import ComputedTraitCatalog, IdempotencyKeys, ListCatalog, SegmentCatalog, TokenCatalog
 from audience.ports.evaluation import EvaluationProgress
 from audience.ports.event_log import EventHistory, EventLog
+from audience.ports.external_ids import ExternalIds
 from audience.ports.memberships import MembershipReads, SizeHistory
 from audience.ports.questions import Explainer
 from audience.ports.stores import MembershipIndex, ProfileStore
@@ -78,6 +79,7 @@ class Ports:
     history: EventHistory
     explainer: Explainer
     progress: EvaluationProgress
+    external_ids: ExternalIds
 
 
 OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
@@ -127,6 +129,7 @@ def segments_app(
             members=ports.members,
             history_of_sizes=ports.sizes,
             profiles=ports.profiles,
+            external_ids=ports.external_ids,
             history=ports.history,
             copy=copy,
             freshness=freshness,

@@ -27,6 +27,7 @@ from services.segments.spaces import (
     metadata_json,
     space_error,
     traits_of,
+    with_sources,
 )
 from services.segments.work import Work, work_of, workspace_of
 
@@ -93,6 +94,8 @@ async def traits(
     wanted = _names(include)
     names = sorted(name for name in found if not wanted or name in wanted)
     page = {name: found[name] for name in names[begin : begin + limit]}
+    if verbose and any(name in profile.traits for name in page):
+        page = with_sources(page, await _events(work, profile))
     return json_response(
         {
             "traits": {name: each.verbose() if verbose else each.value for name, each in page.items()},
@@ -166,11 +169,23 @@ async def _found(request: Request, space: str, collection: str, external_id: str
     kind, colon, value = external_id.partition(":")
     if not colon or not kind or not value:
         raise ApiError(422, "invalid_request", "a profile is named by a type and an id, as `user_id:ada`")
-    if space == workspace and collection == "users" and kind in _ID_TYPES:
-        found = await work.profiles.get_many(workspace, [value])
-        if value in found:
-            return work, found[value]
+    if space == workspace and collection == "users":
+        found = await _profile(work, workspace, kind, value)
+        if found is not None:
+            return work, found
     raise ApiError(404, "profile_not_found", "there is no such profile")
+
+
+async def _profile(work: Work, workspace: str, kind: str, value: str) -> Profile | None:
+    """By its own id, or by one that its events came with; of several profiles that came with it, the last."""
+    if kind in _ID_TYPES and (found := (await work.profiles.get_many(workspace, [value])).get(value)) is not None:
+        return found
+    if kind == "user_id" or "\0" in kind:
+        return None
+    profile_id = await work.external_ids.profile_of(workspace, kind, value)
+    if profile_id is None:
+        return None
+    return (await work.profiles.get_many(workspace, [profile_id])).get(profile_id)
 
 
 async def _events(work: Work, profile: Profile) -> Sequence[KeptEvent]:

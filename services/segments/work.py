@@ -14,6 +14,7 @@ from audience.ports.catalog import (
     SegmentCatalog,
 )
 from audience.ports.event_log import EventHistory
+from audience.ports.external_ids import ExternalIds
 from audience.ports.memberships import MembershipReads, SizeHistory
 from audience.ports.stores import MembershipIndex, ProfileStore
 from services.segments.catalog_copy import CatalogCopy
@@ -44,6 +45,7 @@ class Work:
     members: MembershipReads
     history_of_sizes: SizeHistory
     profiles: ProfileStore
+    external_ids: ExternalIds
     history: EventHistory
     copy: CatalogCopy
     freshness: Freshness

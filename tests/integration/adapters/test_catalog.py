@@ -8,6 +8,7 @@ import pytest
 
 from audience.adapters.postgres.catalog import PostgresSegmentCatalog
 from audience.adapters.postgres.evaluation_progress import PostgresEvaluationProgress
+from audience.adapters.postgres.external_ids import PostgresExternalIds
 from audience.adapters.postgres.pool import Pool
 from audience.adapters.postgres.sources import PostgresSourceCatalog, SourceExists, SourceMissing
 from audience.adapters.postgres.tokens import PostgresTokenCatalog, TokenExists, TokenMissing
@@ -24,6 +25,7 @@ from audience.ports.catalog import (
     TokenAccess,
 )
 from audience.ports.evaluation import Reached
+from audience.ports.external_ids import SeenId
 
 pytestmark = pytest.mark.platform
 
@@ -246,6 +248,23 @@ async def test_how_far_evaluation_has_come(pool: Pool, catalog: PostgresSegmentC
     async with catalog.publishing(10):
         pass
     assert await progress.untold_since_ms() is None
+
+
+async def test_ids_lead_to_the_profile_that_came_with_them_last(pool: Pool) -> None:
+    ids = PostgresExternalIds(pool)
+    seen = [
+        SeenId("w", "email", "a@x", "ada", 5),
+        SeenId("w", "email", "a@x", "bob", 7),
+        SeenId("w", "crm", "1", "\0", 5),
+    ]
+    assert await ids.put_many(seen) == 2
+    assert await ids.put_many(seen) == 0
+    assert await PostgresExternalIds(pool).put_many([SeenId("w", "email", "a@x", "ada", 6)]) == 0  # older
+    assert await ids.profile_of("w", "email", "a@x") == "bob"
+    assert await ids.profile_of("w", "crm", "1") == "\0"
+    assert await ids.profile_of("other", "email", "a@x") is None
+    assert await ids.put_many([SeenId("w", "email", "a@x", "ada", 8)]) == 1
+    assert await ids.profile_of("w", "email", "a@x") == "ada"
 
 
 async def test_sources(pool: Pool) -> None:

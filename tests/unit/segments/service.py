@@ -94,6 +94,7 @@ class Outside:
             history=self.history,
             explainer=self.explainer,
             progress=self.progress,
+            external_ids=self.nothing,
         )
 
 
