@@ -18,7 +18,9 @@ class Opener(Protocol):
     async def __call__(self, app: FastAPI, stack: AsyncExitStack, /) -> Mapping[str, Check]: ...
 
 
-def create_app(title: str, version: str, open_resources: Opener, registry: CollectorRegistry) -> FastAPI:
+def create_app(
+    title: str, version: str, open_resources: Opener, registry: CollectorRegistry, shape: errors.Shape = errors.plain
+) -> FastAPI:
     """A FastAPI application whose resources open in one exit stack, so that a failed start still closes."""
     checks: dict[str, Check] = {}
 
@@ -31,6 +33,6 @@ def create_app(title: str, version: str, open_resources: Opener, registry: Colle
 
     app = FastAPI(title=title, version=version, lifespan=lifespan, docs_url="/docs", redoc_url=None)
     app.add_middleware(RequestIdMiddleware)
-    errors.install(app)
+    errors.install(app, shape)
     health.install(app, checks, registry)
     return app

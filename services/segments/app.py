@@ -43,6 +43,7 @@ from services.segments.metrics import SegmentsMetrics
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving
 from services.segments.settings import SegmentsSettings
+from services.segments.spaces import shaped
 from services.segments.streaming import Tail
 from services.segments.together import Together
 from services.segments.tokens import Tokens
@@ -148,7 +149,7 @@ def segments_app(
             "membership-index": ports.index.check,
         }
 
-    app = create_app("Audience Manager segment-api", API_VERSION, open_resources, registry)
+    app = create_app("Audience Manager segment-api", API_VERSION, open_resources, registry, shaped)
     app.router.redirect_slashes = False
     app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=4, exclude_content_types=NOT_PACKED)
     for routes in ROUTES:

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from audience.ports.stores import StoreUnavailable
 from audience.profiles.model import Membership, Profile
-from services._kit.errors import ApiError, error_response, internal_error, unavailable
+from services._kit.errors import ApiError, internal_error, unavailable
 from services._kit.request_id import request_id_from
 from services.segments.answers import memberships_json, profile_json
 from services.segments.catalog_copy import CatalogCopy
@@ -25,7 +25,7 @@ from services.segments.lookups import Lookups
 from services.segments.metrics import SegmentsMetrics
 from services.segments.paths import as_sent, decode_once
 from services.segments.scopes import require, scope_of
-from services.segments.spaces import space_error
+from services.segments.spaces import SPACES, shaped
 from services.segments.together import Together
 from services.segments.tokens import Tokens, rate_headers
 
@@ -33,7 +33,6 @@ OPEN: Final = frozenset(("/healthz", "/readyz", "/metrics", "/openapi.json", "/d
 PROFILE: Final = "/v1/profiles/{profile_id}"
 MEMBERSHIPS: Final = "/v1/profiles/{profile_id}/segments"
 LOOKUP: Final = "/v1/memberships/lookup"
-SPACES: Final = "/v1/spaces/"
 MOST_LOOKUP_BYTES: Final = 4 << 20
 _BEFORE: Final = "/v1/profiles/"
 _UNMATCHED: Final = "unmatched"
@@ -221,8 +220,8 @@ async def _refuse(
         case _:
             log.error("a request failed", request_id=request_id, exc_info=error)
             refusal = internal_error()
-    shape = space_error if as_sent(scope).startswith(SPACES) else error_response
-    response = shape(refusal, request_id)
+    scope["request_id"] = request_id
+    response = shaped(refusal, scope)
     response.headers["Request-Id"] = request_id
     response.headers.update(headers)
     await response(scope, receive, send)

@@ -6,6 +6,7 @@ and a body is not looked at before its turn.
 
 import asyncio
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Final
 
@@ -27,6 +28,11 @@ class _Lookup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     segments: Annotated[list[str], msgspec.Meta(max_length=5_000)] | None = None
 
 
+_BEGINNINGS: Final = {
+    "unknown_key": "Object contains unknown field",
+    "missing_key": "Object missing required field",
+    "limit_exceeded": "Expected `array` of length <=",
+}
 _decode: Final = msgspec.json.Decoder(_Lookup).decode
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -81,12 +87,22 @@ def _read(body: bytes) -> _Lookup:
     try:
         asked = _decode(body)
     except msgspec.ValidationError as error:
-        raise _refused("wrong_type", "", str(error)) from error
+        raise _refused(*_fault(str(error))) from error
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ApiError(400, "invalid_json", f"the body is not JSON: {error}") from error
     if len(asked.profile_ids) > MOST_IDS:
         raise _refused("limit_exceeded", "/profile_ids", f"may hold {MOST_IDS} ids")
     return asked
+
+
+def _fault(words: str) -> tuple[str, str, str]:
+    """Code, place and words of what msgspec says, as in ``Expected `str`, got `int` - at `$.profile_ids[0]```."""
+    message, _, place = words.partition(" - at `$")
+    path = "".join(f"/{part}" for part in re.findall(r"\w+", place))
+    for code, beginning in _BEGINNINGS.items():
+        if message.startswith(beginning):
+            return code, path, message
+    return "wrong_type", path, message
 
 
 def _refused(code: str, path: str, message: str) -> ApiError:

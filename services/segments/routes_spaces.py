@@ -1,20 +1,16 @@
 """``/v1/spaces``: the Profile API in Segment's shape, for applications that read profiles with it already."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import AfterValidator
 from starlette.responses import Response
 
-from audience.ports.event_log import EventLogUnavailable, KeptEvent
-from audience.ports.stores import StoreUnavailable
+from audience.ports.event_log import KeptEvent
 from audience.profiles.model import Profile
 from audience.rules.dates import parse_date_ms
-from services._kit.errors import ApiError, unavailable
-from services._kit.request_id import request_id_of
+from services._kit.errors import ApiError
 from services.segments.answers import json_response
 from services.segments.openapi import answers
 from services.segments.paths import decode_once
@@ -25,7 +21,6 @@ from services.segments.spaces import (
     event_json,
     external_ids,
     metadata_json,
-    space_error,
     traits_of,
     with_sources,
 )
@@ -37,30 +32,7 @@ _PROFILE: Final = "/v1/spaces/{space}/collections/{collection}/profiles/{externa
 _ID_TYPES: Final = ("user_id", "anonymous_id")
 
 
-class SpaceRoute(APIRoute):
-    """A route whose errors have Segment's shape."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, with errors answered."""
-        handle = super().get_route_handler()
-
-        async def answer(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except ApiError as error:
-                refused = error
-            except RequestValidationError as error:
-                refused = ApiError(422, "invalid_request", "; ".join(str(each["msg"]) for each in error.errors()))
-            except StoreUnavailable:
-                refused = unavailable("a store")
-            except EventLogUnavailable:
-                refused = unavailable("the event log")
-            return space_error(refused, request_id_of(request.scope))
-
-        return answer
-
-
-router = APIRouter(tags=["profile api"], route_class=SpaceRoute)
+router = APIRouter(tags=["profile api"])
 
 Space = Annotated[str, AfterValidator(decode_once), Path(description="The workspace.", examples=["demo"])]
 Collection = Annotated[Literal["users", "accounts"], Path(description="There are users alone.")]

@@ -9,13 +9,16 @@ from typing import Any, Final, Literal
 
 import msgspec
 from starlette.responses import Response
+from starlette.types import Scope
 
 from audience.events.ids import ExternalId, ids_of
 from audience.ports.event_log import KeptEvent
 from audience.profiles.model import Profile
-from services._kit.errors import ApiError
+from services._kit.errors import ApiError, plain
 from services.segments.answers import instant
+from services.segments.paths import as_sent
 
+SPACES: Final = "/v1/spaces/"
 EVENTS_KEPT_MS: Final = 14 * 24 * 60 * 60 * 1_000
 _CODES: Final = {
     401: "authentication_error",
@@ -29,9 +32,12 @@ _CODES: Final = {
 TraitClass = Literal["audience", "computed_trait"]
 
 
-def space_error(error: ApiError, _request_id: str) -> Response:
-    """The answer for an error."""
-    told = {"error": {"code": _CODES.get(error.status, "invalid_request_error"), "message": error.message}}
+def shaped(error: ApiError, scope: Scope) -> Response:
+    """The answer for an error, in the shape of what was asked."""
+    if not as_sent(scope).startswith(SPACES):
+        return plain(error, scope)
+    message = "; ".join([error.message, *(f"{each['path']} {each['message']}" for each in error.errors)])
+    told = {"error": {"code": _CODES.get(error.status, "invalid_request_error"), "message": message}}
     return Response(msgspec.json.encode(told), error.status, dict(error.headers or {}), media_type="application/json")
 
 

@@ -73,7 +73,7 @@ class Tokens:
         if known is None or self._clock_s() - known.at_s >= self._fresh_s:
             known = await self._ask(digest, known)
         if known.access is _NOTHING:
-            raise _unauthorized("the API token is not known")
+            raise _unauthorized("the API token is not known: it is wrong, over, or was revoked")
         return known
 
     def left(self, client: Client, per_second: int) -> int:
