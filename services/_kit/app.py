@@ -7,7 +7,7 @@ from typing import Protocol
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from services._kit import errors, health
+from services._kit import errors, health, reference
 from services._kit.health import Check
 from services._kit.request_id import RequestIdMiddleware
 
@@ -31,8 +31,9 @@ def create_app(
             yield
             checks.clear()
 
-    app = FastAPI(title=title, version=version, lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app = FastAPI(title=title, version=version, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(RequestIdMiddleware)
     errors.install(app, shape)
     health.install(app, checks, registry)
+    reference.install(app)
     return app
