@@ -1,9 +1,9 @@
 """What every request passes before FastAPI: credentials, the path as it was sent, counting; and the hottest reads.
 
 Plain ASGI, because a profile and its memberships are asked for thousands of times a second, and FastAPI's routing,
-injection and encoding take longer than all of their work (docs/adr/0014-hot-reads-and-load.md has the figures). Every path is closed without a
-token but those of `OPEN`, so that a route added later is closed as well. Refuses wrong credentials before it looks at
-anything else of a request.
+injection and encoding take longer than all of their work (docs/adr/0014-hot-reads-and-load.md has the figures). Every
+path is closed without a token but those of `OPEN`, so that a route added later is closed as well. Refuses wrong
+credentials before it looks at anything else of a request.
 """
 
 import time
