@@ -111,6 +111,7 @@ bench-ingest: setup ## Events a second into one process of ingest-api, beside th
 	@$(PYTHON_ENV)/python -m load_tests.bench_ingest --runs 5 --seconds 6 --report load_tests/reports/ingest
 
 bench-api: setup ## Reads of one process of segment-api over a million profiles, beside the platform of `make up`
+	@sh local/bootstrap.sh --bench
 	@$(PYTHON_ENV)/python -m load_tests.bench_api --report load_tests/reports/api
 
 lock: setup ## Write the lock files anew from pyproject.toml

@@ -1,12 +1,12 @@
 #!/bin/sh
 # Brings a machine to where `make up` and `make test` can run, and nothing further: system packages, two virtual
 # environments, the compiled engine in both, the jars of Kafka and of Flink's connector, the sample data. With --tests
-# also what only `make test` needs: Node.js, Chromium, the SDKs that the tests run, and what drives load; with --load and
-# --peers what drives load, and what is compared with the job, each in a virtual environment of its own. Needs apt only
-# for what is missing, and only as root; as anybody else it says what to install and stops. Each step leaves a stamp that
-# holds the hash of what it was made from, so a second run does nothing, and a changed lock file brings up to date just
-# what it locks. Everything it makes lies in .venv*, .jars, .tools, engine/target and tests/sdks/node_modules. Refuses a
-# system other than Linux.
+# also what only `make test` needs: Node.js, Chromium, the SDKs that the tests run, and what drives load; with --load,
+# --peers and --bench what drives load, what is compared with the job, and the load generator wrk. Needs apt only for what
+# is missing, and only as root; as anybody else it says what to install and stops. Each step leaves a stamp that holds the
+# hash of what it was made from, so a second run does nothing, and a changed lock file brings up to date just what it
+# locks. Everything it makes lies in .venv*, .jars, .tools, engine/target and tests/sdks/node_modules. Refuses a system
+# other than Linux.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -89,6 +89,7 @@ look_for_missing() {
         has chromium || missing="$missing chromium"
         has curl || missing="$missing curl" # the commands of README and tutorial
     fi
+    [ -z "$with_bench" ] || has wrk || missing="$missing wrk"
     missing=${missing# }
 }
 
@@ -224,9 +225,11 @@ home_for_caches() {
 main() {
     with_tests=
     beside=
+    with_bench=
     case "${1:-}" in
     "") ;;
     --tests) with_tests=yes ;;
+    --bench) with_bench=yes ;;
     --print-uv) # for locks/compile.sh
         python=$(.venv/bin/python -c 'import sys; print(sys.executable)')
         find_uv
@@ -234,7 +237,7 @@ main() {
         return 0
         ;;
     --load | --peers) beside=${1#--} ;;
-    *) fail "unknown option $1; there are --tests, --load, --peers and --print-uv" ;;
+    *) fail "unknown option $1; there are --tests, --load, --peers, --bench and --print-uv" ;;
     esac
     mkdir -p "$stamps" .jars
     if has flock; then # two commands at once (make up, make test) take turns
@@ -269,7 +272,7 @@ main() {
         [ -n "$with_tests" ] || all=all-$beside
     fi
     # Everything stands as it was stamped, and the interpreter, Java and setpriv are still there: nothing to do.
-    if stamped "$all" "$everything" && java_is_usable && has setpriv &&
+    if stamped "$all" "$everything" && java_is_usable && has setpriv && { [ -z "$with_bench" ] || has wrk; } &&
         .venv/bin/python -c '' 2>/dev/null && .venv-flink/bin/python -c '' 2>/dev/null; then
         return 0
     fi

@@ -47,6 +47,11 @@ class ProjectionMetrics:
             ["sink"],
             registry=registry,
         )
+        self.evaluated = Gauge(
+            "projection_evaluated_timestamp_seconds",
+            "Unix time by which every accepted event has been evaluated and stored",
+            registry=registry,
+        )
         self.lag = Gauge(
             "projection_lag_records", "Records that the store does not have yet", ["sink"], registry=registry
         )

@@ -25,6 +25,9 @@ class SegmentsSettings(ProfileStoreSettings):
     read_timeout_s: float = Field(default=1.0, gt=0, le=10)
     """How long a read of the profile store may take; past it the answer is 503."""
 
+    queue_timeout_s: float = Field(default=3.0, gt=0, le=30)
+    """How long a request may wait for its turn when there are more than this process bears; then the answer is 503."""
+
     explain_timeout_s: float = Field(default=5.0, gt=0, le=60)
     """How long the streaming job may take to explain a membership; past it the answer is 503."""
 

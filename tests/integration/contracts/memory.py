@@ -9,6 +9,7 @@ from audience.adapters import documents
 from audience.ports.catalog import (
     CatalogMoved,
     CatalogView,
+    EvaluatedSegments,
     RevisionConflict,
     Segment,
     SegmentDraft,
@@ -18,6 +19,7 @@ from audience.ports.catalog import (
     SegmentMissing,
     TokenAccess,
 )
+from audience.ports.evaluation import Reached
 from audience.ports.event_log import EventLogUnavailable, LogRecord
 from audience.ports.stores import StoreUnavailable
 from audience.profiles.model import Membership, Profile
@@ -126,6 +128,25 @@ class MemoryTokenCatalog(Away):
         self.last_used.update(at_s)
 
 
+class MemoryEvaluationProgress(Away):
+    def __init__(self) -> None:
+        self.reached: Reached | None = None
+        self.untold_ms: int | None = None
+
+    async def untold_since_ms(self) -> int | None:
+        await self.check()
+        return self.untold_ms
+
+    async def advance(self, reached: Reached) -> None:
+        await self.check()
+        before = self.reached or reached
+        self.reached = Reached(*map(max, before, reached))
+
+    async def read(self) -> Reached | None:
+        await self.check()
+        return self.reached
+
+
 class MemorySegmentCatalog(Away):
     """Keeps the promises of `audience.ports.catalog.SegmentCatalog`, in one process."""
 
@@ -175,12 +196,17 @@ class MemorySegmentCatalog(Away):
         keys = sorted(key for (of, key), each in self.segments.items() if of == workspace and not each.deleted)
         return [self.segments[workspace, key] for key in keys if key > after_key][:limit]
 
-    async def evaluated(self, known: object) -> tuple[object, Mapping[str, frozenset[str]]] | None:
+    async def evaluated(self, known: object) -> tuple[object, Mapping[str, EvaluatedSegments]] | None:
         await self.check()
         mark = (self.revision, len(self.segments))
         if mark == known:
             return None
-        return mark, {of: frozenset((await self.view(of)).segments) for of, _ in self.segments}
+        return mark, {of: await self._evaluated(of) for of, _ in self.segments}
+
+    async def _evaluated(self, workspace: str) -> EvaluatedSegments:
+        keys = frozenset((await self.view(workspace)).segments)
+        found = {key: self.segments[workspace, key] for key in keys}
+        return EvaluatedSegments(keys, {key: each.updated_ms for key, each in found.items() if each.status == "live"})
 
     @asynccontextmanager
     async def publishing(self, limit: int) -> AsyncIterator[Sequence[Segment]]:
