@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from audience.adapters.kafka.producer import open_event_log
 from audience.adapters.postgres.pool import open_pool
 from audience.adapters.postgres.sources import PostgresSourceCatalog
+from audience.adapters.postgres.tracking_plans import PostgresTrackingPlanCatalog
 from audience.adapters.spooling import open_spooling
 from audience.adapters.sqlite.spool import open_spool
 from audience.telemetry import logs
@@ -34,13 +35,13 @@ def main() -> None:
                 topics=(EVENTS, EVENTS_BAD),
             )
         )
-        catalog = PostgresSourceCatalog(pool)
+        catalog, plans = PostgresSourceCatalog(pool), PostgresTrackingPlanCatalog(pool)
         if settings.ingest_spool is None:
-            return Ports(event_log, catalog)
+            return Ports(event_log, catalog, plans)
         limit_bytes = settings.ingest_spool_mib * 1024 * 1024
         spool = await stack.enter_async_context(open_spool(settings.ingest_spool, limit_bytes))
         spooling = open_spooling(event_log, spool, settings.ingest_spool_after_s)
-        return Ports(await stack.enter_async_context(spooling), catalog, spool)
+        return Ports(await stack.enter_async_context(spooling), catalog, plans, spool)
 
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):

@@ -5,6 +5,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from audience.events.tracking_plans import Violation
 from audience.ports.catalog import Source
 
 SOURCES: Final = 200
@@ -46,6 +47,10 @@ class IngestMetrics:
         self._bad = Counter(
             "ingest_events_bad", "Events put into events.bad", ["workspace", "source", "reason"], registry=registry
         )
+        self._violations = Counter(
+            "ingest_plan_violations", "Events that broke their source's tracking plan, blocked ones among them",
+            ["workspace", "source", "code", "mode"], registry=registry,
+        )  # fmt: skip
         self._registry = registry
         # Finding a child by its labels takes longer than counting, so the busy ones are kept.
         self._labels: dict[Source, tuple[str, str]] = {}
@@ -86,6 +91,10 @@ class IngestMetrics:
     def bad(self, source: Source, reason: str, count: int) -> None:
         """Count events of a source that were not valid, for one reason."""
         self._bad.labels(*self._labels_of(source), reason).inc(count)
+
+    def violated(self, source: Source, violation: Violation) -> None:
+        """Count an event that broke its source's tracking plan."""
+        self._violations.labels(*self._labels_of(source), violation.code, violation.mode).inc()
 
     def _labels_of(self, source: Source) -> tuple[str, str]:
         labels = self._labels.get(source)

@@ -21,13 +21,16 @@ from services._kit.health import Check
 from services._kit.tasks import background
 from services.segments import (
     openapi,
+    routes_bad_events,
     routes_changes,
     routes_computed_traits,
     routes_lists,
     routes_members,
     routes_profiles,
     routes_segments,
+    routes_sources,
     routes_spaces,
+    routes_tracking_plans,
     routes_versions,
 )
 from services.segments.catalog_copy import CatalogCopy
@@ -39,6 +42,7 @@ from services.segments.lookups import Lookups
 from services.segments.metrics import SegmentsMetrics
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving
+from services.segments.sending_side import Sending
 from services.segments.settings import SegmentsSettings
 from services.segments.streaming import Tail
 from services.segments.together import Together
@@ -54,6 +58,9 @@ ROUTES: Final = (
     routes_changes,
     routes_lists,
     routes_computed_traits,
+    routes_sources,
+    routes_tracking_plans,
+    routes_bad_events,
     routes_spaces,
 )
 NOT_PACKED: Final = ("text/event-stream", "application/vnd.apache.parquet")
@@ -75,6 +82,7 @@ class Ports:
     event_log: EventLog
     history: EventHistory
     explainer: Explainer
+    sending: Sending
 
 
 OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
@@ -128,6 +136,7 @@ def segments_app(
             exports=Exports(),
             tail=tail,
             now_ms=_now_ms,
+            sending=ports.sending,
         )
         return {
             "kafka": ports.event_log.check,

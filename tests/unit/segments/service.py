@@ -91,6 +91,7 @@ class Outside:
             event_log=self.log,
             history=self.history,
             explainer=self.explainer,
+            sending=self.nothing,
         )
 
 
