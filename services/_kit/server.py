@@ -1,6 +1,7 @@
 """Runs an application until it is told to stop; then the requests in flight are answered first."""
 
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -39,8 +40,14 @@ class _Server(uvicorn.Server):
 
 def serve(app: ASGIApp, settings: ServiceSettings, stopping: Stopping | None = None) -> None:
     """Serve `app` on the settings' address; returns after a graceful stop."""
-    config = uvicorn.Config(
+    _Server(config_of(app, settings), stopping or Stopping()).run()
+
+
+def config_of(app: ASGIApp | str, settings: ServiceSettings, **more: Any) -> uvicorn.Config:
+    """How every service is served. `app` as text names what makes it: ``module:function``."""
+    return uvicorn.Config(
         app,
+        factory=isinstance(app, str),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -52,5 +59,5 @@ def serve(app: ASGIApp, settings: ServiceSettings, stopping: Stopping | None = N
         proxy_headers=False,  # addresses come from settings, not from headers that anybody may send
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
+        **more,
     )
-    _Server(config, stopping or Stopping()).run()

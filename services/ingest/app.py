@@ -96,6 +96,7 @@ def ingest_app(
         kafka: Check = ports.event_log.check
         if (spool := ports.spool) is not None:
             metrics.watch_spool(lambda: spool.records, lambda: spool.bytes, lambda: spool.oldest_s)
+            await stack.enter_async_context(background(metrics.keep_looking(), "spool-metrics"))
             kafka = _or_spool(kafka, spool)
         return {"kafka": kafka, "sources": sources.check}
 
