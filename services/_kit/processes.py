@@ -6,6 +6,7 @@ whichever is asked reads all of them. They end when the process that started the
 """
 
 import asyncio
+import multiprocessing
 import os
 import re
 import signal
@@ -56,8 +57,8 @@ def several() -> bool:
 
 async def end_with_parent() -> None:
     """Stop this process gracefully when the one that started it is gone: it would hold the port, and nobody it."""
-    parent = os.getppid()
-    while os.getppid() == parent:  # noqa: ASYNC110  there is no event to wait for
+    parent = multiprocessing.parent_process()
+    while parent is not None and os.getppid() == parent.pid:  # noqa: ASYNC110  there is no event to wait for
         await asyncio.sleep(_LOOK_S)
     os.kill(os.getpid(), signal.SIGTERM)
 
