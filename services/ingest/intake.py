@@ -68,7 +68,7 @@ class Sorted:
     @property
     def size_bytes(self) -> int:
         """Of all records. A batch's `context` is in each, so they may be many times as large as the body."""
-        return sum(len(record.value or b"") for record in self.records)
+        return sum([len(record.value or b"") for record in self.records])
 
     def judged(self, record: EventRecord, violation: Violation) -> EventRecord:
         """Note that an event breaks the plan; gives it as it is accepted. Raises NotValid where it is blocked."""
