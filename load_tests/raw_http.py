@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-
 _RETRY_AFTER: Final = re.compile(rb"\r\nretry-after: *(?:[1-9][0-9]?|[12][0-9]{2}|300) *(?:\r\n|\Z)")
 
 
