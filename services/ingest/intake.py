@@ -150,7 +150,7 @@ class Intake:
     ) -> Sorted:
         found = Sorted(source)
         add, remember = found.records.append, found.message_ids.append
-        plan = self.plan_of(source)
+        plan, key_before = self.plan_of(source), key_of(source.workspace, "")
         for data in events:
             try:
                 sent = self._decoded(data, shape.decode_event, long_number)
@@ -160,7 +160,7 @@ class Intake:
             except NotValid as refused:
                 found.add_bad(data, refused, envelope)
             else:
-                add(LogRecord(EVENTS, key_of(record.workspace, record.profile_id), encode(record)))
+                add(LogRecord(EVENTS, key_before + record.profile_id, encode(record)))
                 remember(record.message_id)
         return found
 
