@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 MOST_REPLAYED: Final = 1_000
 _READ_S: Final = 5.0
+_REPLAY_READ_S: Final = 60.0
+"""A replay by a filter reads on from its `since`; without one, all that is kept."""
 _BY: Final = ("source", "reason", "since", "until")
 _FIELDS: Final = ("places", "source", "reason", "since", "until", "patch", "again", "dry_run")
 
@@ -100,7 +102,7 @@ async def replay(request: Request) -> Response:
 
 def _matching(found: Iterator[Found], done: Collection[tuple[int, int]]) -> tuple[list[Found], bool]:
     """The oldest that were not sent again, and whether there may be more; blocks."""
-    until_s, kept = time.monotonic() + _READ_S, list[Found]()
+    until_s, kept = time.monotonic() + _REPLAY_READ_S, list[Found]()
     for each in found:
         if (each.partition, each.offset) in done:
             continue

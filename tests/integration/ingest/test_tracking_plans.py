@@ -28,7 +28,7 @@ PLAN = {
 @pytest.fixture
 def api(platform: Platform) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {platform.api_token}"}
-    with httpx.Client(base_url=platform.segments_url, headers=headers, timeout=30) as client:
+    with httpx.Client(base_url=platform.segments_url, headers=headers, timeout=90) as client:
         yield client
 
 
@@ -142,7 +142,7 @@ def test_pages_of_bad_events(platform: Platform, api: httpx.Client, source: dict
             break
     assert seen == [6, 5, 4, 3, 2, 1, 0]
     assert api.get("/v1/bad-events", params={"source": name, "until": since}).json()["bad_events"] == []
-    patched = {"source": name, "patch": {"event": "Named"}}
+    patched = {"source": name, "since": since, "patch": {"event": "Named"}}
     done = api.post("/v1/bad-events/replay", json=patched).json()
     assert (done["sent"], done["accepted"], done["bad_again"]) == (7, 7, {})
 
