@@ -2,7 +2,7 @@
 
 import typer
 
-from services.operations import bad_events, credentials, flink_job, platform, stores
+from services.operations import bad_events, credentials, flink_job, platform, stores, tracking_plans
 
 app = typer.Typer(
     name="audience-ops",
@@ -15,6 +15,7 @@ app.command("migrate")(platform.migrate)
 app.add_typer(platform.topics, name="topics")
 app.command("demo-credentials")(credentials.demo_credentials)
 app.add_typer(credentials.sources, name="sources")
+credentials.sources.add_typer(tracking_plans.plan, name="plan")
 app.add_typer(credentials.tokens, name="tokens")
 app.add_typer(bad_events.bad_events, name="bad-events")
 app.add_typer(flink_job.job, name="job")

@@ -23,13 +23,16 @@ from services._kit.health import Check
 from services._kit.tasks import background
 from services.segments import (
     openapi,
+    routes_bad_events,
     routes_changes,
     routes_computed_traits,
     routes_lists,
     routes_members,
     routes_profiles,
     routes_segments,
+    routes_sources,
     routes_spaces,
+    routes_tracking_plans,
     routes_versions,
 )
 from services.segments.catalog_copy import CatalogCopy
@@ -42,6 +45,7 @@ from services.segments.lookups import Lookups
 from services.segments.metrics import SegmentsMetrics
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving
+from services.segments.sending_side import Sending
 from services.segments.settings import SegmentsSettings
 from services.segments.spaces import shaped
 from services.segments.streaming import Tail
@@ -58,6 +62,9 @@ ROUTES: Final = (
     routes_changes,
     routes_lists,
     routes_computed_traits,
+    routes_sources,
+    routes_tracking_plans,
+    routes_bad_events,
     routes_spaces,
 )
 NOT_PACKED: Final = ("text/event-stream", "application/vnd.apache.parquet")
@@ -81,6 +88,7 @@ class Ports:
     explainer: Explainer
     progress: EvaluationProgress
     external_ids: ExternalIds
+    sending: Sending
 
 
 OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
@@ -141,6 +149,7 @@ def segments_app(
             exports=Exports(),
             tail=tail,
             now_ms=_now_ms,
+            sending=ports.sending,
         )
         return {
             "kafka": ports.event_log.check,

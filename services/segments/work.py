@@ -24,6 +24,7 @@ from services.segments.exporting import Exports
 from services.segments.freshness import Freshness
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving, no_segment
+from services.segments.sending_side import Sending
 from services.segments.streaming import Tail
 
 PAGE: Final = 100
@@ -56,6 +57,7 @@ class Work:
     exports: Exports
     tail: Tail
     now_ms: Callable[[], int]
+    sending: Sending
 
 
 def work_of(request: Request) -> Work:

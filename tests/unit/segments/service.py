@@ -95,6 +95,7 @@ class Outside:
             explainer=self.explainer,
             progress=self.progress,
             external_ids=self.nothing,
+            sending=self.nothing,
         )
 
 
