@@ -117,14 +117,20 @@ fn put_instant(into: &mut Writer, at_ms: u64) {
     into.bytes(&at_ms.to_le_bytes()[..INSTANT_BYTES]);
 }
 
-/// The place of an id in a row of `count` sorted ones that begins at `start`.
-fn search(raw: &[u8], start: usize, count: usize, id: u64) -> Option<usize> {
+/// A part of a sorted row that is written anew: places of the old one, or an id with its instant and what it is of.
+enum Part<'a, T: ?Sized> {
+    Copied(Range<usize>),
+    New(u64, i64, &'a T),
+}
+
+/// The place of an id in a row of `count` sorted ones that begins at `start`, or the one where it would stand.
+fn search(raw: &[u8], start: usize, count: usize, id: u64) -> Result<usize, usize> {
     let (mut low, mut high) = (0, count);
     while low < high {
         let middle = (low + high) / 2;
         let found = word(raw, start + 8 * middle);
         if found == id {
-            return Some(middle);
+            return Ok(middle);
         }
         if found < id {
             low = middle + 1;
@@ -132,7 +138,7 @@ fn search(raw: &[u8], start: usize, count: usize, id: u64) -> Option<usize> {
             high = middle;
         }
     }
-    None
+    Err(low)
 }
 
 impl Table {
@@ -268,92 +274,131 @@ impl State {
     fn pack_segments(&self, into: &mut Writer) -> Segments {
         let old = self.segments;
         let raw = &self.raw;
-        if self.moves.is_empty() {
-            let keys_end = if old.count == 0 { 0 } else { Reader { data: raw, at: old.keys_at }.section().end };
-            into.length(old.count);
-            let hashes_at = into.data.len();
-            if old.count == 0 {
-                into.length(0);
-            } else {
-                into.bytes(&raw[old.hashes_at..keys_end]);
-            }
-            return Segments::at(old.count, hashes_at);
-        }
-        let mut rows: Vec<(u64, i64, &str)> = Vec::with_capacity(old.count + self.moves.len());
-        for (hash, since_ms, key) in self.packed_segments() {
-            if !self.moves.contains_key(&hash) {
-                rows.push((hash, since_ms, key));
-            }
-        }
-        let stayed = rows.len();
-        for (hash, moved) in &self.moves {
+        let mut moves: Vec<(u64, &Move)> = self.moves.iter().map(|(hash, moved)| (*hash, moved)).collect();
+        moves.sort_unstable_by_key(|(hash, _)| *hash);
+        // Few segments change at once: what lies between two changes is copied as it is.
+        let mut parts = Vec::with_capacity(2 * moves.len() + 1);
+        let mut copied = 0;
+        let mut count = 0;
+        for (hash, moved) in moves {
+            let (place, known) = match search(raw, old.hashes_at, old.count, hash) {
+                Ok(place) => (place, 1),
+                Err(place) => (place, 0),
+            };
+            parts.push(Part::Copied(copied..place));
+            count += place - copied;
+            copied = place + known;
             if let Some(since_ms) = moved.since_ms {
-                rows.push((*hash, since_ms, &moved.key));
+                parts.push(Part::New(hash, since_ms, &moved.key));
+                count += 1;
             }
         }
-        if rows.len() > stayed {
-            rows.sort_unstable_by_key(|(hash, _, _)| *hash);
-        }
-        into.length(rows.len());
+        parts.push(Part::Copied(copied..old.count));
+        count += old.count - copied;
+        into.length(count);
         let hashes_at = into.data.len();
-        for (hash, _, _) in &rows {
-            into.fixed(*hash);
+        for part in &parts {
+            match part {
+                Part::Copied(rows) => into.bytes(&raw[old.hashes_at + 8 * rows.start..old.hashes_at + 8 * rows.end]),
+                Part::New(hash, _, _) => into.fixed(*hash),
+            }
         }
-        for (_, since_ms, _) in &rows {
-            put_instant(into, *since_ms as u64);
+        let instants = |place: usize| old.since_at + INSTANT_BYTES * place;
+        for part in &parts {
+            match part {
+                Part::Copied(rows) => into.bytes(&raw[instants(rows.start)..instants(rows.end)]),
+                Part::New(_, since_ms, _) => put_instant(into, *since_ms as u64),
+            }
         }
-        into.section(|into| rows.iter().for_each(|(_, _, key)| into.text(key)));
-        Segments::at(rows.len(), hashes_at)
+        into.section(|into| {
+            let mut keys = Reader { data: raw, at: old.keys_at };
+            let mut at = 0;
+            if old.count > 0 {
+                keys.length();
+            }
+            for part in &parts {
+                match part {
+                    Part::Copied(rows) => {
+                        (at..rows.start).for_each(|_| drop(keys.section()));
+                        let start = keys.at;
+                        rows.clone().for_each(|_| drop(keys.section()));
+                        into.bytes(&raw[start..keys.at]);
+                        at = rows.end;
+                    }
+                    Part::New(_, _, key) => into.text(key),
+                }
+            }
+        });
+        Segments::at(count, hashes_at)
     }
 
     fn pack_trails(&self, into: &mut Writer) -> Table {
-        let table = self.trails;
-        let mut rows: Vec<(u64, Option<usize>, Option<&Walk>)> = Vec::with_capacity(table.count + self.open.len());
-        let mut new = 0;
-        for index in 0..table.count {
-            let id = table.id(&self.raw, index);
-            match self.opened.get(&id).map(|place| &self.open[*place]) {
-                Some(open) if open.gone => {}
-                Some(open) => rows.push((id, Some(index), open.walk.as_deref().filter(|walk| walk.changed))),
-                None => rows.push((id, Some(index), None)),
+        let old = self.trails;
+        let raw = &self.raw;
+        let mut open: Vec<&Open> = self.open.iter().filter(|open| open.gone || open.changed()).collect();
+        open.sort_unstable_by_key(|open| open.id);
+        // Few trails change at once, too.
+        let mut parts = Vec::with_capacity(2 * open.len() + 1);
+        let mut copied = 0;
+        let mut count = 0;
+        for open in open {
+            let (place, known) = match search(raw, old.ids_at, old.count, open.id) {
+                Ok(place) => (place, 1),
+                Err(place) => (place, 0),
+            };
+            parts.push(Part::Copied(copied..place));
+            count += place - copied;
+            copied = place + known;
+            if let Some(walk) = &open.walk {
+                parts.push(Part::New(open.id, walk.due_ms().unwrap_or(NO_INSTANT as i64), &**walk));
+                count += 1;
             }
         }
-        for open in self.open.iter().filter(|open| !open.gone) {
-            if search(&self.raw, table.ids_at, table.count, open.id).is_none() {
-                rows.push((open.id, None, open.walk.as_deref()));
-                new += 1;
-            }
-        }
-        if new > 0 {
-            rows.sort_unstable_by_key(|(id, _, _)| *id);
-        }
-        into.length(rows.len());
+        parts.push(Part::Copied(copied..old.count));
+        count += old.count - copied;
+        into.length(count);
         let ids_at = into.data.len();
-        for (id, _, _) in &rows {
-            into.fixed(*id);
+        for part in &parts {
+            match part {
+                Part::Copied(rows) => into.bytes(&raw[old.ids_at + 8 * rows.start..old.ids_at + 8 * rows.end]),
+                Part::New(id, _, _) => into.fixed(*id),
+            }
         }
         let dues_at = into.data.len();
-        for (_, index, walk) in &rows {
-            let due_ms = match (walk, index) {
-                (Some(walk), _) => walk.due_ms(),
-                (None, Some(index)) => table.due_ms(&self.raw, *index),
-                (None, None) => None,
-            };
-            put_instant(into, due_ms.map_or(NO_INSTANT, |due_ms| due_ms as u64));
+        let instants = |place: usize| old.dues_at + INSTANT_BYTES * place;
+        for part in &parts {
+            match part {
+                Part::Copied(rows) => into.bytes(&raw[instants(rows.start)..instants(rows.end)]),
+                Part::New(_, due_ms, _) => put_instant(into, *due_ms as u64),
+            }
         }
         let ends_at = into.data.len();
-        into.data.resize(ends_at + 4 * rows.len(), 0);
+        into.data.resize(ends_at + 4 * count, 0);
         let trails_at = into.data.len();
-        for (place, (_, index, walk)) in rows.iter().enumerate() {
-            match (walk, index) {
-                (Some(walk), _) => walk.pack(&self.raw, into),
-                (None, Some(index)) => into.bytes(&self.raw[table.range(&self.raw, *index)]),
-                (None, None) => unreachable!("a new trail was opened"),
+        let mut place = 0;
+        let mut end_here = |into: &mut Writer, end: usize| {
+            into.data[ends_at + 4 * place..ends_at + 4 * place + 4].copy_from_slice(&(end as u32).to_le_bytes());
+            place += 1;
+        };
+        for part in &parts {
+            match part {
+                Part::Copied(rows) if rows.is_empty() => {}
+                Part::Copied(rows) => {
+                    let start = old.range(raw, rows.start).start;
+                    let moved = into.data.len() - trails_at;
+                    into.bytes(&raw[start..old.range(raw, rows.end - 1).end]);
+                    for row in rows.clone() {
+                        end_here(into, moved + old.range(raw, row).end - start);
+                    }
+                }
+                Part::New(_, _, walk) => {
+                    walk.pack(raw, into);
+                    let end = into.data.len() - trails_at;
+                    end_here(into, end);
+                }
             }
-            let end = (into.data.len() - trails_at) as u32;
-            into.data[ends_at + 4 * place..ends_at + 4 * place + 4].copy_from_slice(&end.to_le_bytes());
         }
-        Table { count: rows.len(), ids_at, dues_at, ends_at, trails_at }
+        Table { count, ids_at, dues_at, ends_at, trails_at }
     }
 
     // --- trails
@@ -361,7 +406,7 @@ impl State {
     pub fn has_trail(&self, id: u64) -> bool {
         match self.opened.get(&id) {
             Some(place) => !self.open[*place].gone,
-            None => search(&self.raw, self.trails.ids_at, self.trails.count, id).is_some(),
+            None => search(&self.raw, self.trails.ids_at, self.trails.count, id).is_ok(),
         }
     }
 
@@ -381,7 +426,7 @@ impl State {
         if let Some(place) = self.opened.get(&id) {
             return (!self.open[*place].gone).then_some(*place);
         }
-        let index = search(&self.raw, self.trails.ids_at, self.trails.count, id)?;
+        let index = search(&self.raw, self.trails.ids_at, self.trails.count, id).ok()?;
         let walk = Walk::unpack(&self.raw, self.trails.range(&self.raw, index));
         Some(self.add(id, Box::new(walk)))
     }
@@ -419,7 +464,7 @@ impl State {
         if let Some(place) = self.opened.get(&trail) {
             return self.open[*place].walk.as_ref()?.reading(leaf).copied();
         }
-        let index = search(&self.raw, self.trails.ids_at, self.trails.count, trail)?;
+        let index = search(&self.raw, self.trails.ids_at, self.trails.count, trail).ok()?;
         Walk::peek(&self.raw[self.trails.range(&self.raw, index)], leaf)
     }
 
@@ -494,7 +539,7 @@ impl State {
     pub fn is_in(&self, hash: u64) -> bool {
         match self.moves.get(&hash) {
             Some(moved) => moved.since_ms.is_some(),
-            None => search(&self.raw, self.segments.hashes_at, self.segments.count, hash).is_some(),
+            None => search(&self.raw, self.segments.hashes_at, self.segments.count, hash).is_ok(),
         }
     }
 
@@ -576,6 +621,10 @@ impl State {
 }
 
 impl Open {
+    fn changed(&self) -> bool {
+        self.walk.as_ref().is_some_and(|walk| walk.changed)
+    }
+
     fn due_ms(&self) -> Option<i64> {
         self.walk.as_ref().and_then(|walk| walk.due_ms())
     }

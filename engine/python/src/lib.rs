@@ -21,6 +21,10 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use crate::convert::{fields_to_python, from_python, to_python};
 use crate::host::PythonHost;
 
+/// States are many small allocations that live for one event.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 create_exception!(audience_engine, StateVersionUnknown, PyValueError, "A state's bytes are of another version.");
 create_exception!(audience_engine, EngineError, PyRuntimeError, "The engine failed on an input; the state is spoilt.");
 
