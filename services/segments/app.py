@@ -25,6 +25,7 @@ from services.segments import (
     routes_computed_traits,
     routes_lists,
     routes_members,
+    routes_preview,
     routes_profiles,
     routes_segments,
     routes_spaces,
@@ -35,6 +36,7 @@ from services.segments.entrance import Desk, Entrance
 from services.segments.explaining import Explaining
 from services.segments.exporting import Exports
 from services.segments.housekeeping import Housekeeping
+from services.segments.lake_worker import LakeWorker, WorkerOptions
 from services.segments.lookups import Lookups
 from services.segments.metrics import SegmentsMetrics
 from services.segments.publisher import Publisher
@@ -48,6 +50,7 @@ from services.segments.work import Work
 API_VERSION: Final = "1"
 ROUTES: Final = (
     routes_profiles,
+    routes_preview,
     routes_segments,
     routes_versions,
     routes_members,
@@ -108,6 +111,8 @@ def segments_app(
         memberships = Together(ports.profiles.memberships, settings.read_timeout_s, metrics)
         profiles = Together(ports.profiles.get_many, settings.read_timeout_s, metrics)
         lookups = Lookups(ports.profiles.memberships, settings.read_timeout_s, metrics)
+        previews = LakeWorker(WorkerOptions(settings.lake, settings.lake_bounds, settings.postgres_dsn))
+        stack.callback(previews.close)
         per_second = settings.requests_per_second
         app.state.desk = Desk(tokens, memberships, profiles, lookups, copy, metrics, per_second, _now_ms)
         app.state.work = Work(
@@ -127,6 +132,8 @@ def segments_app(
             explaining=Explaining(ports.profiles, ports.catalog, ports.explainer, ports.history, metrics),
             exports=Exports(),
             tail=tail,
+            previews=previews,
+            preview_limit_ms=settings.preview_limit_ms,
             now_ms=_now_ms,
         )
         return {

@@ -20,6 +20,7 @@ from services.segments.catalog_copy import CatalogCopy
 from services.segments.entrance import Desk
 from services.segments.explaining import Explaining
 from services.segments.exporting import Exports
+from services.segments.lake_worker import LakeWorker
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving, no_segment
 from services.segments.streaming import Tail
@@ -51,6 +52,8 @@ class Work:
     explaining: Explaining
     exports: Exports
     tail: Tail
+    previews: LakeWorker
+    preview_limit_ms: int
     now_ms: Callable[[], int]
 
 

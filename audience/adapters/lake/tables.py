@@ -111,9 +111,9 @@ CONFIGURATION: Final = {
     # What nobody can go back to is soon removed from the log; a table is never read as of an older version here.
     "delta.logRetentionDuration": "interval 1 days",
     "delta.checkpointInterval": "50",
-    # Statistics of the columns by which files are left out; without them of the first 32, JSON texts among them.
-    "delta.dataSkippingStatsColumns": "partition,offset,logged_at,profile_place,message_place,timestamp,received_at",
 }
+STATISTICS: Final = ("partition", "offset", "logged_at", "workspace", "profile_place", "timestamp", "received_at")
+"""The columns by which files are left out. Otherwise Delta keeps them of the first 32, JSON texts among them."""
 
 WRITER: Final = WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=_ROW_GROUP)
 
@@ -150,9 +150,8 @@ class LakeLocation:
         if found is not None:
             return found
         schema = SCHEMAS[table]
-        configuration = dict(CONFIGURATION)
-        wanted = configuration["delta.dataSkippingStatsColumns"].split(",")
-        configuration["delta.dataSkippingStatsColumns"] = ",".join(name for name in wanted if name in schema.names)
+        known = ",".join(name for name in STATISTICS if name in schema.names)
+        configuration = {**CONFIGURATION, **({"delta.dataSkippingStatsColumns": known} if known else {})}
         with as_unavailable():
             if self.is_local:
                 Path(self.of(table)).mkdir(parents=True, exist_ok=True)
@@ -162,7 +161,7 @@ class LakeLocation:
                     schema=schema,
                     mode="error",
                     partition_by=PARTITIONED_BY.get(table),
-                    configuration={name: value for name, value in configuration.items() if value},
+                    configuration=configuration,
                     storage_options=dict(self.storage),
                 )
             except DeltaError:
