@@ -1,7 +1,7 @@
 # Audience Manager: every command of the repository. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs reset check test differential mutation faults
-.PHONY: bench bench-latency bench-ingest bench-api lock setup
+.PHONY: bench bench-latency bench-ingest bench-api bench-history lock setup
 SHELL := /bin/sh
 
 PYTHON_ENV := .venv/bin
@@ -54,7 +54,7 @@ mutation: setup ## Which mutants of rules and engine the tests let live: make mu
 faults: setup ## Kill parts under load and compare every result; slow
 	@$(PYTEST) tests/faults
 
-bench: bench-latency bench-ingest bench-api ## Everything below that measures
+bench: bench-latency bench-ingest bench-api bench-history ## Everything below that measures
 
 bench-latency: setup ## Event to membership, and due time to exit, on the platform of `make up`
 	@$(PYTHON_ENV)/python -m load_tests.latency --json load_tests/reports/latency.json
@@ -64,6 +64,9 @@ bench-ingest: setup ## Events a second into one process of ingest-api, beside th
 
 bench-api: setup ## Reads of one process of segment-api over a million profiles, beside the platform of `make up`
 	@$(PYTHON_ENV)/python -m load_tests.bench_api --report load_tests/reports/api
+
+bench-history: setup ## Preview over ten million archived events, beside the platform of `make up`
+	@$(PYTHON_ENV)/python -m load_tests.bench_history --report load_tests/reports/history
 
 lock: setup ## Write the lock files anew from pyproject.toml
 	@UV="$$(sh local/bootstrap.sh --print-uv)" sh locks/compile.sh

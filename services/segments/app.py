@@ -21,6 +21,7 @@ from services._kit.health import Check
 from services._kit.tasks import background
 from services.segments import (
     openapi,
+    routes_analytics,
     routes_changes,
     routes_computed_traits,
     routes_lists,
@@ -51,6 +52,7 @@ API_VERSION: Final = "1"
 ROUTES: Final = (
     routes_profiles,
     routes_preview,
+    routes_analytics,
     routes_segments,
     routes_versions,
     routes_members,
@@ -111,8 +113,11 @@ def segments_app(
         memberships = Together(ports.profiles.memberships, settings.read_timeout_s, metrics)
         profiles = Together(ports.profiles.get_many, settings.read_timeout_s, metrics)
         lookups = Lookups(ports.profiles.memberships, settings.read_timeout_s, metrics)
-        previews = LakeWorker(WorkerOptions(settings.lake, settings.lake_bounds, settings.postgres_dsn))
+        options = WorkerOptions(settings.lake, settings.lake_bounds, settings.postgres_dsn)
+        # One each, so that an author never waits for somebody's report.
+        previews, analytics = LakeWorker(options), LakeWorker(options)
         stack.callback(previews.close)
+        stack.callback(analytics.close)
         per_second = settings.requests_per_second
         app.state.desk = Desk(tokens, memberships, profiles, lookups, copy, metrics, per_second, _now_ms)
         app.state.work = Work(
@@ -134,6 +139,8 @@ def segments_app(
             tail=tail,
             previews=previews,
             preview_limit_ms=settings.preview_limit_ms,
+            analytics=analytics,
+            analytics_limit_ms=settings.analytics_limit_ms,
             now_ms=_now_ms,
         )
         return {

@@ -18,9 +18,11 @@ from typing import Final, TypeVar
 
 from pydantic import SecretStr
 
+from audience.adapters.lake import analytics
+from audience.adapters.lake.analytics import Analysis, Rows
 from audience.adapters.lake.duck import Bounds
 from audience.adapters.lake.histories import DuckLakeReader
-from audience.adapters.lake.tables import LakeLocation
+from audience.adapters.lake.tables import COMPLETE_TO, SILVER, LakeLocation
 from audience.adapters.postgres.belongings import PostgresBelongings
 from audience.adapters.postgres.pool import open_pool
 from audience.adapters.regex import compile_regex
@@ -123,6 +125,20 @@ def _this() -> _Process:
     if _process is None:
         raise RuntimeError("this is no process of a LakeWorker")
     return _process
+
+
+def analyse(asked: Analysis, limit_s: float) -> tuple[Rows, int]:
+    """The rows of an analysis, and up to when every event is in them. Raises LakeTooSlow, LakeUnavailable."""
+    this = _this()
+    duck = this.reader.duck
+    try:
+        with duck.until(time.monotonic() + limit_s):
+            rows = analytics.analyse(duck, asked)
+            table = duck.table(SILVER)
+            return rows, 0 if table is None else table.transaction_version(COMPLETE_TO) or 0
+    except (LakeTooSlow, LakeUnavailable):
+        this.forget()
+        raise
 
 
 def preview(asked: Preview, limit_s: float) -> Previewed:

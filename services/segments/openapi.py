@@ -190,6 +190,17 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
             "took_ms": _COUNT,
         },
     ),
+    "Analysis": _object(
+        "rows as_of",
+        {
+            "rows": _array({"type": "object"}),
+            "as_of": {
+                "type": ["string", "null"],
+                "format": "date-time",
+                "description": "Every event accepted until then is in the lake; null while none has been archived.",
+            },
+        },
+    ),
     "Version": _object(
         "version rule description created_at changes",
         {

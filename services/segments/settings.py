@@ -29,6 +29,9 @@ class SegmentsSettings(LakeSettings, ProfileStoreSettings):
     preview_limit_ms: int = Field(default=2_000, ge=100, le=60_000)
     """How long a preview takes at most where its caller does not say; then it is an estimate."""
 
+    analytics_limit_ms: int = Field(default=30_000, ge=100, le=600_000)
+    """How long a question of /v1/analytics may take; past it the answer is 503."""
+
     explain_timeout_s: float = Field(default=5.0, gt=0, le=60)
     """How long the streaming job may take to explain a membership; past it the answer is 503."""
 

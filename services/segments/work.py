@@ -54,6 +54,8 @@ class Work:
     tail: Tail
     previews: LakeWorker
     preview_limit_ms: int
+    analytics: LakeWorker
+    analytics_limit_ms: int
     now_ms: Callable[[], int]
 
 

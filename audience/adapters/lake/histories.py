@@ -44,16 +44,16 @@ class DuckLakeReader:
     """Implements `audience.ports.lake.LakeReader` over one connection, which stays open. For one thread."""
 
     def __init__(self, location: LakeLocation, bounds: Bounds) -> None:
-        self._duck = Duck(location, bounds)
+        self.duck = Duck(location, bounds)
 
     def close(self) -> None:
         """Give the connection back."""
-        self._duck.close()
+        self.duck.close()
 
     @contextmanager
     def candidates(self, question: Question, deadline_s: float) -> Iterator["SilverCandidates"]:
         """Those that a rule may hold for, as the lake is now."""
-        duck = self._duck
+        duck = self.duck
         duck.refresh()
         found = SilverCandidates(duck, question)
         narrow_by_s = time.monotonic() + NARROWING * (deadline_s - time.monotonic())
@@ -67,7 +67,7 @@ class DuckLakeReader:
 
     def events_of(self, workspace: str, profile_id: str, deadline_s: float) -> Sequence[KeptEvent]:
         """One profile's, found by its place."""
-        duck = self._duck
+        duck = self.duck
         duck.refresh()
         with duck.until(deadline_s), as_answers():
             mine = f"SELECT {literal(workspace)} AS workspace, {literal(profile_id)} AS profile_id"
