@@ -71,7 +71,8 @@ RULES: Final[dict[str, tuple[dict[str, Any], str]]] = {
         },
         (
             "SELECT DISTINCT a.profile_id FROM silver a JOIN silver b USING (profile_id) "
-            "WHERE a.name = 'Product Viewed' AND a.timestamp >= :hours_7d AND a.properties ->> '$.category' = 'Shoes' AND b.name = 'Order Completed' "
+            "WHERE a.name = 'Product Viewed' AND a.timestamp >= :hours_7d "
+            "AND a.properties ->> '$.category' = 'Shoes' AND b.name = 'Order Completed' "
             "AND b.timestamp >= a.timestamp AND b.timestamp <= a.timestamp + INTERVAL 24 HOURS"
         ),
     ),

@@ -16,7 +16,15 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from audience.adapters.lake.bronze import position_app
 from audience.adapters.lake.duck import DataFile, Duck
-from audience.adapters.lake.tables import BRONZE, COMPLETE_TO, SCHEMAS, SILVER, WRITER, LakeLocation, as_unavailable
+from audience.adapters.lake.tables import (
+    BRONZE,
+    COMPLETE_TO,
+    SCHEMAS,
+    SILVER,
+    SORTED_WRITER,
+    LakeLocation,
+    as_unavailable,
+)
 from audience.ports.lake import Refined
 
 COPIES_WITHIN_MS: Final = 32 * 3_600_000
@@ -208,6 +216,6 @@ def _commit(silver: DeltaTable, rows: pa.Table | None, positions: dict[int, int]
     properties = CommitProperties(app_transactions=transactions)
     with as_unavailable():
         if rows is not None and rows.num_rows:
-            write_deltalake(silver, rows, mode="append", commit_properties=properties, writer_properties=WRITER)
+            write_deltalake(silver, rows, mode="append", commit_properties=properties, writer_properties=SORTED_WRITER)
         else:
             silver.create_write_transaction([], mode="append", schema=silver.schema(), commit_properties=properties)

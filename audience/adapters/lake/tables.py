@@ -28,6 +28,8 @@ GOLD_VALUE: Final = "gold/profile_value"
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
 _ROW_GROUP: Final = 64 * 1024
+_SORTED_ROW_GROUP: Final = 8 * 1024
+"""Of silver, which is sorted by the profiles' places: a portion of the profiles is read from so few of its rows."""
 
 SCHEMAS: Final[Mapping[str, pa.Schema]] = {
     BRONZE: pa.schema(
@@ -116,6 +118,7 @@ STATISTICS: Final = ("partition", "offset", "logged_at", "workspace", "profile_p
 """The columns by which files are left out. Otherwise Delta keeps them of the first 32, JSON texts among them."""
 
 WRITER: Final = WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=_ROW_GROUP)
+SORTED_WRITER: Final = WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=_SORTED_ROW_GROUP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from audience.adapters.lake.tables import (
     PARTITIONED_BY,
     SCHEMAS,
     SILVER,
+    SORTED_WRITER,
     WRITER,
     LakeLocation,
     as_unavailable,
@@ -67,7 +68,7 @@ class Upkeep:
                 if number <= (1 if over else MANY_FILES):
                     continue
                 filters = [(part, "=", str(value)) for part, value in zip(parts, values, strict=True)]
-                gone += _merge(table, filters, sort=over and "profile_place" in SCHEMAS[name].names)
+                gone += _merge(table, filters, sort=over and name == SILVER)
         return gone
 
     def retain(self, now_ms: int, days: int) -> int:
@@ -115,7 +116,7 @@ def _merge(table: DeltaTable, filters: list[tuple[str, str, Any]], *, sort: bool
             done = table.optimize.z_order(
                 ["profile_place"],
                 partition_filters=filters,
-                writer_properties=WRITER,
+                writer_properties=SORTED_WRITER,
                 max_spill_size=_SORT_BYTES,
                 max_temp_directory_size=_SPILL_BYTES,
             )
