@@ -100,15 +100,15 @@ class Candidates(Protocol):
     def events(self) -> int:
         """How many events the lake holds, of all profiles."""
 
-    def histories(self, first_place: int, end_place: int) -> Iterator[History]:
-        """Those between two places. Raises LakeTooSlow, LakeUnavailable."""
+    def histories(self, first_place: int, end_place: int, deadline_s: float) -> Iterator[History]:
+        """Those between two places. Raises LakeTooSlow past the deadline, LakeUnavailable."""
 
 
 class LakeReader(Protocol):
     """Reads only. Every call raises LakeUnavailable."""
 
     def candidates(self, question: Question, deadline_s: float) -> AbstractContextManager[Candidates]:
-        """Raises LakeTooSlow past the deadline (of the monotonic clock)."""
+        """Found before the deadline (of the monotonic clock); else everybody is one. One question at a time."""
 
     def events_of(self, workspace: str, profile_id: str, deadline_s: float) -> Sequence[KeptEvent]:
         """All events of a profile, in the order of acceptance."""

@@ -147,7 +147,6 @@ def preview(asked: Preview, limit_s: float) -> Previewed:
     rules = (asked.rule, *asked.segments.values())
     lists = frozenset[str]().union(*map(lists_of, rules))
     frozen = frozenset[str]().union(*map(segments_of, rules)) & asked.paused
-    deadline_s = time.monotonic() + limit_s
     with asyncio.Runner() as runner:
         pools = AsyncExitStack()
         # Connects when it is first asked, and most rules refer to no list.
@@ -165,7 +164,7 @@ def preview(asked: Preview, limit_s: float) -> Previewed:
             }
 
         try:
-            return Previews(this.reader, compile_regex).preview(asked, lambda ids: runner.run(read(ids)), deadline_s)
+            return Previews(this.reader, compile_regex).preview(asked, lambda ids: runner.run(read(ids)), limit_s)
         except (LakeTooSlow, LakeUnavailable):
             this.forget()
             raise

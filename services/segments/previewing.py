@@ -34,6 +34,12 @@ FIRST_PROFILES: Final = 1_000
 FIRST_EVENTS: Final = 20_000
 """How large the first portion is about; those after it follow from how long it took."""
 
+NARROWING: Final = 0.6
+"""The part of the time that may go into finding candidates."""
+
+PATIENCE: Final = 2.5
+"""So many times the limit a preview may take rather than give no answer at all."""
+
 Z: Final = 1.959964
 """Of the normal distribution, for 95%."""
 
@@ -80,8 +86,8 @@ class Previews:
         self._lake = lake
         self._regex = regex
 
-    def preview(self, asked: Preview, belongings: Belongings, deadline_s: float) -> Previewed:
-        """Exact, or by what could be decided before the deadline (of the monotonic clock).
+    def preview(self, asked: Preview, belongings: Belongings, limit_s: float) -> Previewed:
+        """Exact, or by what could be decided in the time; where that is nothing, in PATIENCE times as much.
 
         Raises LakeTooSlow where that is nothing, LakeUnavailable.
         """
@@ -93,11 +99,14 @@ class Previews:
         program = self._program(question)
         lists = any(map(lists_of, (rule, *segments.values())))
         tally = _Tally()
-        with self._lake.candidates(question, deadline_s) as candidates:
+        asked_s = time.monotonic()
+        deadline_s, latest_s = asked_s + limit_s, asked_s + PATIENCE * limit_s
+        with self._lake.candidates(question, asked_s + NARROWING * limit_s) as candidates:
             place, end = 0, _first_end(candidates)
             while place < PLACES:
                 began_s, before = time.monotonic(), place
-                place = _decide(program, candidates, (place, end), asked.now_ms, belongings if lists else None,
+                between = (place, end, deadline_s if place else latest_s)
+                place = _decide(program, candidates, between, asked.now_ms, belongings if lists else None,
                                 tally, deadline_s)  # fmt: skip
                 now_s = time.monotonic()
                 if place < end or now_s >= deadline_s:
@@ -130,17 +139,17 @@ def _first_end(candidates: Candidates) -> int:
 def _decide(
     program: Program,
     candidates: Candidates,
-    between: tuple[int, int],
+    between: tuple[int, int, float],
     now_ms: int,
     belongings: Belongings | None,
     tally: _Tally,
     deadline_s: float,
 ) -> int:
-    """Decide the profiles between two places; gives the place up to which that was done."""
-    first, end = between
+    """Decide the profiles between two places, read by an instant; gives the place up to which that was done."""
+    first, end, read_by_s = between
     done = first
     try:
-        for some in _portions(candidates.histories(first, end)):
+        for some in _portions(candidates.histories(first, end, read_by_s)):
             on = belongings([history.profile_id for history in some]) if belongings else {}
             for history in some:
                 tally.evaluated += 1

@@ -5,7 +5,6 @@ random sample of all, and are read from a small part of the files. Only events t
 of those only the columns that it looks at.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -25,9 +24,6 @@ from audience.rules.references import nodes_of
 from audience.rules.tree import EventNode, Pattern, Trait, Window
 from audience.rules.tree import Sequence as SequenceNode
 from audience.wire.topics import EventRecord
-
-NARROWING: Final = 0.6
-"""The part of the time left that may go into finding candidates; past it everybody is one."""
 
 _ROWS: Final = 4_096
 _NO_OBJECT: Final[dict[str, Any]] = {}
@@ -52,18 +48,16 @@ class DuckLakeReader:
 
     @contextmanager
     def candidates(self, question: Question, deadline_s: float) -> Iterator["SilverCandidates"]:
-        """Those that a rule may hold for, as the lake is now."""
+        """Those that a rule may hold for, as the lake is now; everybody where it takes too long to find them."""
         duck = self.duck
         duck.refresh()
         found = SilverCandidates(duck, question)
-        narrow_by_s = time.monotonic() + NARROWING * (deadline_s - time.monotonic())
         try:
-            with duck.until(narrow_by_s):
+            with duck.until(deadline_s):
                 found.narrow()
         except LakeTooSlow:
             found.count = None
-        with duck.until(deadline_s):
-            yield found
+        yield found
 
     def events_of(self, workspace: str, profile_id: str, deadline_s: float) -> Sequence[KeptEvent]:
         """One profile's, found by its place."""
@@ -111,7 +105,7 @@ class SilverCandidates:
         )
         [[self.count]] = duck.connection.execute("SELECT count(*) FROM candidates").fetchall()
 
-    def histories(self, first_place: int, end_place: int) -> Iterator[History]:
+    def histories(self, first_place: int, end_place: int, deadline_s: float) -> Iterator[History]:
         """Those between two places. Of everybody also who has never done what is asked for: with an event that no
         rule sees, so that there is a profile."""
         workspace, duck = self._question.workspace, self._duck
@@ -127,10 +121,11 @@ class SilverCandidates:
             sql += f""" UNION ALL SELECT profile_place, profile_id, '', '', 'group', '',
                 epoch_ms(min("timestamp")), epoch_ms(min(received_at)), NULL, NULL, NULL, -1, -1
                 FROM {source} WHERE {among} GROUP BY profile_place, profile_id"""
-        with as_answers():
-            duck.connection.execute(f"{sql} ORDER BY profile_place, profile_id, p, o")
-        for (place, profile_id), rows in groupby(self._rows(), key=_whose):
-            yield History(profile_id, place, [_event(workspace, row) for row in rows])
+        with duck.until(deadline_s):
+            with as_answers():
+                duck.connection.execute(f"{sql} ORDER BY profile_place, profile_id, p, o")
+            for (place, profile_id), rows in groupby(self._rows(), key=_whose):
+                yield History(profile_id, place, [_event(workspace, row) for row in rows])
 
     def _rows(self) -> Iterator[tuple[Any, ...]]:
         while True:
