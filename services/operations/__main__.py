@@ -2,7 +2,7 @@
 
 import typer
 
-from services.operations import bad_events, credentials, platform
+from services.operations import bad_events, credentials, lake, platform
 from services.operations.importing.command import import_events
 
 app = typer.Typer(
@@ -13,6 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables could show a password
 )
 app.command("migrate")(platform.migrate)
+app.command("sql")(lake.sql)
 app.command("import")(import_events)
 app.add_typer(platform.topics, name="topics")
 app.command("demo-credentials")(credentials.demo_credentials)

@@ -26,7 +26,7 @@ from audience.adapters.lake.tables import COMPLETE_TO, SILVER, LakeLocation
 from audience.adapters.postgres.belongings import PostgresBelongings
 from audience.adapters.postgres.pool import open_pool
 from audience.adapters.regex import compile_regex
-from audience.ports.lake import LakeTooSlow, LakeUnavailable
+from audience.ports.lake import LakeUnavailable
 from audience.rules.references import lists_of, segments_of
 from services.segments.previewing import FROZEN, Preview, Previewed, Previews
 
@@ -136,7 +136,7 @@ def analyse(asked: Analysis, limit_s: float) -> tuple[Rows, int]:
             rows = analytics.analyse(duck, asked)
             table = duck.table(SILVER)
             return rows, 0 if table is None else table.transaction_version(COMPLETE_TO) or 0
-    except (LakeTooSlow, LakeUnavailable):
+    except LakeUnavailable:
         this.forget()
         raise
 
@@ -165,7 +165,7 @@ def preview(asked: Preview, limit_s: float) -> Previewed:
 
         try:
             return Previews(this.reader, compile_regex).preview(asked, lambda ids: runner.run(read(ids)), limit_s)
-        except (LakeTooSlow, LakeUnavailable):
+        except LakeUnavailable:
             this.forget()
             raise
         finally:

@@ -7,9 +7,10 @@ has to be installed into DuckDB. Refuses to take more memory, threads or time th
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import duckdb
@@ -43,6 +44,10 @@ class DataFile:
 Wanted = Callable[[DataFile], bool]
 
 
+class BadQuery(Exception):
+    """A person's SQL cannot be run; the message is DuckDB's."""
+
+
 class Duck:
     """A connection. Not for several threads at a time, but for `interrupt`."""
 
@@ -54,6 +59,7 @@ class Duck:
             "temp_directory": self._temporary.name,
             "max_temp_directory_size": f"{bounds.temporary_mb}MB",
             "preserve_insertion_order": False,
+            "enable_progress_bar": False,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
@@ -122,10 +128,33 @@ class Duck:
             found: pa.Table = self.connection.sql(sql, params=list(parameters)).to_arrow_table()
             return found
 
+    def answer(self, sql: str, most: int) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The columns and at most `most` rows of a person's query. Raises BadQuery, LakeTooSlow, LakeUnavailable."""
+        try:
+            with as_answers():
+                relation: Any = self.connection.sql(sql)
+                if relation is None:  # what gives no rows, whatever its types say
+                    return [], []
+                # As text: times with a zone would need one more library.
+                texts = ", ".join(f'"{name.replace(chr(34), chr(34) * 2)}"::VARCHAR' for name in relation.columns)
+                return relation.columns, relation.project(texts).limit(most).fetchall()
+        except duckdb.Error as error:
+            raise BadQuery(str(error)) from error
+
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Do it. Raises as `arrow`."""
         with as_answers():
             self.connection.execute(sql, list(parameters))
+
+    def offer(self, names: Mapping[str, str]) -> None:
+        """Make a view of each table under a name of its own, and close all else: no file but the lake's can be read,
+        none written, and no setting changed."""
+        for table, name in names.items():
+            self.run(f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM {self.source(table)}")
+        if self._location.is_local:
+            self.run(f"SET allowed_directories = [{literal(str(Path(self._location.of('')).resolve()))}]")
+        self.run("SET enable_external_access = false")
+        self.run("SET lock_configuration = true")
 
     @contextmanager
     def until(self, deadline_s: float) -> Iterator[None]:
