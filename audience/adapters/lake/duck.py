@@ -59,7 +59,6 @@ class Duck:
             "temp_directory": self._temporary.name,
             "max_temp_directory_size": f"{bounds.temporary_mb}MB",
             "preserve_insertion_order": False,
-            "enable_progress_bar": False,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
@@ -67,6 +66,7 @@ class Duck:
             config["threads"] = bounds.threads
         self.connection = duckdb.connect(config=config)
         self.connection.execute("SET TimeZone = 'UTC'")
+        self.connection.execute("SET enable_progress_bar = false")
         self._tables: dict[str, DeltaTable | None] = {}
         self._names = 0
 
