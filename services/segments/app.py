@@ -37,7 +37,7 @@ from services.segments.entrance import Desk, Entrance
 from services.segments.explaining import Explaining
 from services.segments.exporting import Exports
 from services.segments.housekeeping import Housekeeping
-from services.segments.lake_worker import LakeWorker, WorkerOptions
+from services.segments.lake_worker import LakeWorker
 from services.segments.lookups import Lookups
 from services.segments.metrics import SegmentsMetrics
 from services.segments.publisher import Publisher
@@ -48,6 +48,7 @@ from services.segments.together import Together
 from services.segments.tokens import Tokens
 from services.segments.work import Work
 
+DAY_MS: Final = 86_400_000
 API_VERSION: Final = "1"
 ROUTES: Final = (
     routes_profiles,
@@ -80,6 +81,8 @@ class Ports:
     event_log: EventLog
     history: EventHistory
     explainer: Explainer
+    previews: LakeWorker
+    analytics: LakeWorker
 
 
 OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
@@ -113,11 +116,6 @@ def segments_app(
         memberships = Together(ports.profiles.memberships, settings.read_timeout_s, metrics)
         profiles = Together(ports.profiles.get_many, settings.read_timeout_s, metrics)
         lookups = Lookups(ports.profiles.memberships, settings.read_timeout_s, metrics)
-        options = WorkerOptions(settings.lake, settings.lake_bounds, settings.postgres_dsn)
-        # One each, so that an author never waits for somebody's report.
-        previews, analytics = LakeWorker(options), LakeWorker(options)
-        stack.callback(previews.close)
-        stack.callback(analytics.close)
         per_second = settings.requests_per_second
         app.state.desk = Desk(tokens, memberships, profiles, lookups, copy, metrics, per_second, _now_ms)
         app.state.work = Work(
@@ -134,12 +132,19 @@ def segments_app(
             desk=app.state.desk,
             saving=Saving(ports.catalog, copy, publisher, _now_ms),
             publisher=publisher,
-            explaining=Explaining(ports.profiles, ports.catalog, ports.explainer, ports.history, metrics),
+            explaining=Explaining(
+                ports.profiles,
+                ports.catalog,
+                ports.explainer,
+                ports.history,
+                metrics,
+                kept_ms=settings.lake_retention_days * DAY_MS,
+            ),
             exports=Exports(),
             tail=tail,
-            previews=previews,
+            previews=ports.previews,
             preview_limit_ms=settings.preview_limit_ms,
-            analytics=analytics,
+            analytics=ports.analytics,
             analytics_limit_ms=settings.analytics_limit_ms,
             now_ms=_now_ms,
         )

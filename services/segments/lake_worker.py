@@ -26,6 +26,7 @@ from audience.adapters.lake.tables import COMPLETE_TO, SILVER, LakeLocation
 from audience.adapters.postgres.belongings import PostgresBelongings
 from audience.adapters.postgres.pool import open_pool
 from audience.adapters.regex import compile_regex
+from audience.ports.event_log import KeptEvent
 from audience.ports.lake import LakeUnavailable
 from audience.rules.references import lists_of, segments_of
 from services.segments.previewing import FROZEN, Preview, Previewed, Previews
@@ -136,6 +137,16 @@ def analyse(asked: Analysis, limit_s: float) -> tuple[Rows, int]:
             rows = analytics.analyse(duck, asked)
             table = duck.table(SILVER)
             return rows, 0 if table is None else table.transaction_version(COMPLETE_TO) or 0
+    except LakeUnavailable:
+        this.forget()
+        raise
+
+
+def events_of(workspace: str, profile_id: str, limit_s: float) -> Sequence[KeptEvent]:
+    """A profile's events. Raises LakeTooSlow, LakeUnavailable."""
+    this = _this()
+    try:
+        return this.reader.events_of(workspace, profile_id, time.monotonic() + limit_s)
     except LakeUnavailable:
         this.forget()
         raise

@@ -279,6 +279,10 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
             "member": {"type": "boolean"},
             "as_of": _TIME,
             "tree": ref("ExplainedNode"),
+            "events_from": {
+                **_TIME,
+                "description": "There where the rule asks for events that are kept no longer: those shown begin here.",
+            },
         },
     ),
     "ExplainedNode": _object(

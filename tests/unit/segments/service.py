@@ -91,6 +91,8 @@ class Outside:
             event_log=self.log,
             history=self.history,
             explainer=self.explainer,
+            previews=self.nothing,
+            analytics=self.nothing,
         )
 
 
