@@ -53,8 +53,9 @@ async def drive(
 ) -> Answers:
     """Send `request(0)`, `request(1)`, … on one connection until `time.perf_counter()` passes `until_s`.
 
-    `acknowledged` is told the number of every request that was answered with 200. With `every_s` requests begin no
-    sooner than so long after one another; the first at a moment of its own, so that connections do not march in step.
+    `acknowledged` is told the number of every request that was answered with 200. With `every_s` each request is due so
+    long after the one before; the first at a moment of its own, so that connections do not march in step. Its time
+    counts from when it was due, so that an answer which holds up its connection's next requests counts with them too.
     """
     loop = asyncio.get_running_loop()
     transport, line = await loop.create_connection(_Line, host, port)
@@ -62,7 +63,9 @@ async def drive(
     number = 0
     try:
         await asyncio.sleep(random.random() * every_s)
-        while (started_s := time.perf_counter()) < until_s:
+        due_s = time.perf_counter()
+        while (now_s := time.perf_counter()) < until_s:
+            started_s = due_s if every_s else now_s
             line.answer = answer = loop.create_future()
             transport.write(request(number))
             status = await answer
@@ -72,7 +75,8 @@ async def drive(
                 acknowledged(number)
             number += 1
             if every_s:
-                await asyncio.sleep(max(0.0, started_s + every_s - time.perf_counter()))
+                due_s += every_s
+                await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
     finally:
         transport.close()
     return answers

@@ -65,6 +65,14 @@ class CatalogView:
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluatedSegments:
+    """The live and paused segments of a workspace, and when each live one was saved last (Unix milliseconds)."""
+
+    keys: frozenset[str]
+    live: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentVersion:
     """A rule that a segment has or had."""
 
@@ -132,8 +140,8 @@ class SegmentCatalog(Protocol):
     async def versions(self, workspace: str, key: str, before: int, limit: int) -> Sequence[SegmentVersion]:
         """Up to `limit` versions below `before`, newest first."""
 
-    async def evaluated(self, known: object) -> tuple[object, Mapping[str, frozenset[str]]] | None:
-        """The keys of the live and paused segments of each workspace, and a mark; None while the mark is `known`."""
+    async def evaluated(self, known: object) -> tuple[object, Mapping[str, EvaluatedSegments]] | None:
+        """The live and paused segments of each workspace, and a mark; None while the mark is `known`."""
 
     def publishing(self, limit: int) -> AbstractAsyncContextManager[Sequence[Segment]]:
         """The segments whose last change the jobs have not been told of, oldest change first.

@@ -76,8 +76,8 @@ class ProfileListsRecord(Struct, frozen=True, gc=False, tag_field="schema", tag=
     lists: tuple[str, ...]
 
 
-ProfileInput = EventRecord | ExplainCommand | ProfileListsRecord
-"""What the streaming job reads by profile, told apart by ``schema``."""
+ProfileCommand = ExplainCommand | ProfileListsRecord
+"""What the streaming job reads by profile beside events, told apart by ``schema``."""
 
 
 class ExplainReply(
@@ -192,7 +192,7 @@ _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 """Any record of this module to its JSON bytes."""
 
-decode_profile_input = msgspec.json.Decoder(ProfileInput).decode
+decode_profile_command = msgspec.json.Decoder(ProfileCommand).decode
 decode_event = msgspec.json.Decoder(EventRecord).decode
 decode_bad_event = msgspec.json.Decoder(BadEventRecord).decode
 decode_definition = msgspec.json.Decoder(Definition).decode

@@ -1,5 +1,6 @@
 """Runs an application until it is told to stop; then the requests in flight are answered first."""
 
+import resource
 from types import FrameType
 
 import uvicorn
@@ -9,6 +10,9 @@ from services._kit.protocol import LimitedProtocol
 from services._kit.settings import ServiceSettings
 
 GRACE_S = 20
+BACKLOG = 16_384
+"""Connections that wait to be taken, as far as the system (net.core.somaxconn) lets them; more are not answered."""
+
 KEEP_ALIVE_S = 75
 """Longer than load balancers keep idle connections (60 s), so that it is never we who close one under a request."""
 
@@ -37,8 +41,15 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def _open_files() -> None:
+    """As many as the system lets us have: each connection is one, and the usual soft limit is 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def serve(app: ASGIApp, settings: ServiceSettings, stopping: Stopping | None = None) -> None:
     """Serve `app` on the settings' address; returns after a graceful stop."""
+    _open_files()
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -48,6 +59,7 @@ def serve(app: ASGIApp, settings: ServiceSettings, stopping: Stopping | None = N
         http=LimitedProtocol,
         ws="none",
         access_log=False,
+        backlog=BACKLOG,
         server_header=False,
         proxy_headers=False,  # addresses come from settings, not from headers that anybody may send
         timeout_keep_alive=KEEP_ALIVE_S,

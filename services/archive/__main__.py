@@ -32,11 +32,11 @@ def main() -> None:
 
         async def sizes() -> Mapping[str, Mapping[str, int]]:
             found = await catalog.evaluated(None)
-            keys = {} if found is None else found[1]
-            known = {workspace: await index.sizes(workspace) for workspace in keys}
+            evaluated = {} if found is None else found[1]
+            known = {workspace: await index.sizes(workspace) for workspace in evaluated}
             return {
-                workspace: {key: known[workspace].get(key, 0) for key in sorted(each)}
-                for workspace, each in keys.items()
+                workspace: {key: known[workspace].get(key, 0) for key in sorted(each.keys)}
+                for workspace, each in evaluated.items()
             }
 
         follower = stack.enter_context(open_follower(settings.kafka_bootstrap_servers, GROUP, EVENTS))

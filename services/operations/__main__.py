@@ -2,12 +2,12 @@
 
 import typer
 
-from services.operations import bad_events, credentials, lake, platform
+from services.operations import bad_events, credentials, flink_job, lake, platform, stores
 from services.operations.importing.command import import_events
 
 app = typer.Typer(
     name="audience-ops",
-    help="Operate an Audience Manager: schema, topics, credentials, bad events. Settings are AUDIENCE_* variables.",
+    help="Operate an Audience Manager. Settings are AUDIENCE_* variables.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback with local variables could show a password
@@ -20,6 +20,8 @@ app.command("demo-credentials")(credentials.demo_credentials)
 app.add_typer(credentials.sources, name="sources")
 app.add_typer(credentials.tokens, name="tokens")
 app.add_typer(bad_events.bad_events, name="bad-events")
+app.add_typer(flink_job.job, name="job")
+app.add_typer(stores.stores, name="stores")
 
 
 def main() -> None:

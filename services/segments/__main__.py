@@ -9,6 +9,8 @@ from audience.adapters.kafka.producer import open_event_log
 from audience.adapters.kafka.requests import open_explainer
 from audience.adapters.postgres.catalog import PostgresSegmentCatalog
 from audience.adapters.postgres.computed_traits import PostgresComputedTraitCatalog
+from audience.adapters.postgres.evaluation_progress import PostgresEvaluationProgress
+from audience.adapters.postgres.external_ids import PostgresExternalIds
 from audience.adapters.postgres.idempotency import PostgresIdempotencyKeys
 from audience.adapters.postgres.lists import PostgresListCatalog
 from audience.adapters.postgres.membership_index import PostgresMembershipIndex
@@ -88,6 +90,8 @@ def main() -> None:
             explainer=explainer,
             previews=previews,
             analytics=analytics,
+            external_ids=PostgresExternalIds(catalog),
+            progress=PostgresEvaluationProgress(catalog),
         )
 
     registry = CollectorRegistry()

@@ -86,13 +86,19 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "SegmentDraft": _object("key rule", _DRAFT),
     "SegmentReplacement": _object("rule", _DRAFT),
     "Segment": _object(
-        "key name description rule tags status version size created_at updated_at backfill",
+        "key name description rule tags status version size created_at updated_at evaluated_at backfill",
         {
             **_DRAFT,
             "version": {"type": "integer", "minimum": 1, "description": "Counts the changes of the rule."},
             "size": {**_COUNT, "description": "How many profiles are members now."},
             "created_at": _TIME,
             "updated_at": _TIME,
+            "evaluated_at": {
+                **_TIME,
+                "type": ["string", "null"],
+                "description": "Every event accepted by then counts in the memberships; null while it is not live, or "
+                "not evaluated yet as it was saved last.",
+            },
             "backfill": {"type": "null"},
         },
     ),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from audience.engine.evaluate import on_event, on_lists, on_time
+from audience.engine.evaluate import Event, on_event, on_lists, on_time
 from audience.engine.program import Program
 from audience.ports.lake import PLACES, Candidates, History, LakeReader, LakeTooSlow, Question
 from audience.rules.reading import RegexCompiler
@@ -176,7 +176,7 @@ def _holds(program: Program, history: History, lists: frozenset[str], now_ms: in
     if lists:
         on_lists(program, state, lists, now_ms)
     for event in history.events:
-        on_event(program, state, event, now_ms)
+        on_event(program, state, Event.of(event), now_ms)
     on_time(program, state, now_ms)
     return SUBJECT in state.segments
 

@@ -32,6 +32,9 @@ class SegmentsSettings(LakeSettings, ProfileStoreSettings):
     analytics_limit_ms: int = Field(default=30_000, ge=100, le=600_000)
     """How long a question of /v1/analytics may take; past it the answer is 503."""
 
+    queue_timeout_s: float = Field(default=3.0, gt=0, le=30)
+    """How long a request may wait for its turn when there are more than this process bears; then the answer is 503."""
+
     explain_timeout_s: float = Field(default=5.0, gt=0, le=60)
     """How long the streaming job may take to explain a membership; past it the answer is 503."""
 

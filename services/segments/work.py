@@ -14,12 +14,14 @@ from audience.ports.catalog import (
     SegmentCatalog,
 )
 from audience.ports.event_log import EventHistory
+from audience.ports.external_ids import ExternalIds
 from audience.ports.memberships import MembershipReads, SizeHistory
 from audience.ports.stores import MembershipIndex, ProfileStore
 from services.segments.catalog_copy import CatalogCopy
 from services.segments.entrance import Desk
 from services.segments.explaining import Explaining
 from services.segments.exporting import Exports
+from services.segments.freshness import Freshness
 from services.segments.lake_worker import LakeWorker
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving, no_segment
@@ -44,8 +46,10 @@ class Work:
     members: MembershipReads
     history_of_sizes: SizeHistory
     profiles: ProfileStore
+    external_ids: ExternalIds
     history: EventHistory
     copy: CatalogCopy
+    freshness: Freshness
     desk: Desk
     saving: Saving
     publisher: Publisher
