@@ -57,6 +57,7 @@ def environment(settings: LocalSettings, layout: Layout, given: Mapping[str, str
         **passed,
         "AUDIENCE_ENVIRONMENT": "local",
         "AUDIENCE_HOST": HOST,
+        "AUDIENCE_INGEST_URL": f"http://{HOST}:{settings.port('ingest_port')}",
         "AUDIENCE_KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{settings.port('kafka_port')}",
         "AUDIENCE_POSTGRES_DSN": dsn(settings),
         "AUDIENCE_TOPIC_PARTITIONS": "2",

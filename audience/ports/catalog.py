@@ -175,11 +175,29 @@ class Source:
     events_per_s: int | None = None
 
 
+class SourceExists(Exception):
+    """The workspace has a source with this id, or some workspace one with this write key."""
+
+
+class SourceMissing(Exception):
+    """The workspace has no source with this id that could be revoked."""
+
+
 class SourceCatalog(Protocol):
     """The sources and their write keys."""
 
     async def sources(self) -> Sequence[Source]:
         """Every source of every workspace that has not been revoked. Raises StoreUnavailable."""
+
+
+class SourceRegistry(SourceCatalog, Protocol):
+    """The same, for those who manage them."""
+
+    async def create(self, source: Source) -> None:
+        """Add a source, and its workspace where it is new. Raises SourceExists, StoreUnavailable."""
+
+    async def revoke(self, workspace: str, source: str) -> None:
+        """Let nothing in by this source's write key any more. Raises SourceMissing, StoreUnavailable."""
 
 
 ANY_SCOPE: Final = "*"
@@ -191,6 +209,10 @@ SCOPES: Final = (
     "segments:read",
     "segments:write",
     "lists:write",
+    "sources:read",
+    "sources:write",
+    "bad-events:read",
+    "bad-events:replay",
 )
 """What tokens can be made for."""
 

@@ -2,6 +2,7 @@
 
 import resource
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -50,8 +51,14 @@ def _open_files() -> None:
 def serve(app: ASGIApp, settings: ServiceSettings, stopping: Stopping | None = None) -> None:
     """Serve `app` on the settings' address; returns after a graceful stop."""
     _open_files()
-    config = uvicorn.Config(
+    _Server(config_of(app, settings), stopping or Stopping()).run()
+
+
+def config_of(app: ASGIApp | str, settings: ServiceSettings, **more: Any) -> uvicorn.Config:
+    """How every service is served. `app` as text names what makes it: ``module:function``."""
+    return uvicorn.Config(
         app,
+        factory=isinstance(app, str),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -64,5 +71,5 @@ def serve(app: ASGIApp, settings: ServiceSettings, stopping: Stopping | None = N
         proxy_headers=False,  # addresses come from settings, not from headers that anybody may send
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
+        **more,
     )
-    _Server(config, stopping or Stopping()).run()

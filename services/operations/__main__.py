@@ -2,7 +2,7 @@
 
 import typer
 
-from services.operations import bad_events, credentials, flink_job, lake, platform, stores
+from services.operations import bad_events, credentials, flink_job, lake, platform, stores, tracking_plans
 from services.operations.importing.command import import_events
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command("import")(import_events)
 app.add_typer(platform.topics, name="topics")
 app.command("demo-credentials")(credentials.demo_credentials)
 app.add_typer(credentials.sources, name="sources")
+credentials.sources.add_typer(tracking_plans.plan, name="plan")
 app.add_typer(credentials.tokens, name="tokens")
 app.add_typer(bad_events.bad_events, name="bad-events")
 app.add_typer(flink_job.job, name="job")

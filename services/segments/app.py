@@ -24,6 +24,7 @@ from services._kit.tasks import background
 from services.segments import (
     openapi,
     routes_analytics,
+    routes_bad_events,
     routes_changes,
     routes_computed_traits,
     routes_lists,
@@ -31,7 +32,9 @@ from services.segments import (
     routes_preview,
     routes_profiles,
     routes_segments,
+    routes_sources,
     routes_spaces,
+    routes_tracking_plans,
     routes_versions,
 )
 from services.segments.catalog_copy import CatalogCopy
@@ -45,6 +48,7 @@ from services.segments.lookups import Lookups
 from services.segments.metrics import SegmentsMetrics
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving
+from services.segments.sending_side import Sending
 from services.segments.settings import SegmentsSettings
 from services.segments.spaces import shaped
 from services.segments.streaming import Tail
@@ -64,6 +68,9 @@ ROUTES: Final = (
     routes_changes,
     routes_lists,
     routes_computed_traits,
+    routes_sources,
+    routes_tracking_plans,
+    routes_bad_events,
     routes_spaces,
 )
 NOT_PACKED: Final = ("text/event-stream", "application/vnd.apache.parquet")
@@ -89,6 +96,7 @@ class Ports:
     analytics: LakeWorker
     progress: EvaluationProgress
     external_ids: ExternalIds
+    sending: Sending
 
 
 OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
@@ -160,6 +168,7 @@ def segments_app(
             analytics=ports.analytics,
             analytics_limit_ms=settings.analytics_limit_ms,
             now_ms=_now_ms,
+            sending=ports.sending,
         )
         return {
             "kafka": ports.event_log.check,

@@ -40,3 +40,6 @@ class SegmentsSettings(LakeSettings, ProfileStoreSettings):
 
     history_timeout_s: float = Field(default=5.0, gt=0, le=60)
     """How long the search for contributing events may take; past it an explanation has none."""
+
+    ingest_url: str = Field(default="http://127.0.0.1:8081", pattern=r"^https?://[^/?#\s]+$")
+    """Where bad events are sent again."""

@@ -25,6 +25,7 @@ from services.segments.freshness import Freshness
 from services.segments.lake_worker import LakeWorker
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving, no_segment
+from services.segments.sending_side import Sending
 from services.segments.streaming import Tail
 
 PAGE: Final = 100
@@ -61,6 +62,7 @@ class Work:
     analytics: LakeWorker
     analytics_limit_ms: int
     now_ms: Callable[[], int]
+    sending: Sending
 
 
 def work_of(request: Request) -> Work:

@@ -97,6 +97,7 @@ class Outside:
             analytics=self.nothing,
             progress=self.progress,
             external_ids=self.nothing,
+            sending=self.nothing,
         )
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from audience.wire.repair import NotReplayable, merged, repaired
 from audience.wire.topics import BadEventRecord, BadEventRequest
-from services.operations.repair import NotReplayable, merged, repaired
 
 RECEIVED_MS = 1_769_860_800_000  # 2026-01-31T12:00:00Z
 
