@@ -1,7 +1,7 @@
 # Audience Manager: every command of the repository. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs reset check test differential mutation faults
-.PHONY: bench bench-compare bench-engine bench-latency bench-ingest bench-api bench-peers load-demo shop capacity
+.PHONY: bench bench-compare bench-engine bench-latency bench-ingest bench-api bench-history bench-peers load-demo shop capacity
 .PHONY: lock setup setup-load setup-peers
 .PHONY: job-savepoint job-upgrade job-rescale
 .PHONY: bench-job bench-platform
@@ -113,6 +113,9 @@ bench-ingest: setup ## Events a second into one process of ingest-api, beside th
 bench-api: setup ## Reads of one process of segment-api over a million profiles, beside the platform of `make up`
 	@sh local/bootstrap.sh --bench
 	@$(PYTHON_ENV)/python -m load_tests.bench_api --report load_tests/reports/api
+
+bench-history: setup ## Preview over ten million archived events, beside the platform of `make up`
+	@$(PYTHON_ENV)/python -m load_tests.bench_history --report load_tests/reports/history
 
 lock: setup ## Write the lock files anew from pyproject.toml
 	@UV="$$(sh local/bootstrap.sh --print-uv)" sh locks/compile.sh

@@ -121,7 +121,7 @@ def status() -> None:
 def savepoint() -> None:
     """Take a savepoint of the running job and print where it is."""
     settings, layout, _platform = _prepared()
-    typer.echo(operate.savepoint(settings, layout, environment(settings, os.environ)))
+    typer.echo(operate.savepoint(settings, layout, environment(settings, layout, os.environ)))
 
 
 @job.command()
@@ -129,7 +129,7 @@ def upgrade() -> None:
     """Begin the job again from a savepoint, with the code as it is now."""
     settings, layout, platform = _prepared()
     with start.alone(layout):
-        taken = operate.upgrade(settings, layout, platform, environment(settings, os.environ))
+        taken = operate.upgrade(settings, layout, platform, environment(settings, layout, os.environ))
     typer.echo(f"The job runs again from {taken}")
 
 
@@ -138,7 +138,7 @@ def rescale(parallelism: int = typer.Argument(help="Subtasks: 1 or 2.")) -> None
     """Begin the job again from a savepoint, with so many subtasks. It stays so until the next time."""
     settings, layout, _platform = _prepared()
     with start.alone(layout):
-        taken = operate.rescale(settings, layout, environment(settings, os.environ), parallelism)
+        taken = operate.rescale(settings, layout, environment(settings, layout, os.environ), parallelism)
     typer.echo(f"The job runs with parallelism {parallelism} from {taken}")
 
 

@@ -14,7 +14,7 @@ from local.settings import LocalSettings
 
 def assemble(settings: LocalSettings, layout: Layout, environ: Mapping[str, str]) -> Platform:
     """Everything, in the order in which it is shown. The order of starting follows from `needs` alone."""
-    env = services.environment(settings, environ)
+    env = services.environment(settings, layout, environ)
     preparation = [kafka.step(settings, layout), postgres.step(settings, layout), flink.step(settings, layout)]
     stores = [
         kafka.part(settings, layout, (preparation[0].name,)),

@@ -6,7 +6,7 @@ from typing import Final
 from local.ports import HOST
 from local.settings import LocalSettings
 
-GROUPS: Final = ("rule-evaluation", "projection.profile-store", "projection.membership-index")
+GROUPS: Final = ("rule-evaluation", "projection.profile-store", "projection.membership-index", "archive")
 
 
 class LagUnknown(Exception):

@@ -73,6 +73,11 @@ class Layout:
         return self.data / "ingest-spool"
 
     @property
+    def lake(self) -> Path:
+        """Every accepted event, and what is counted over them."""
+        return self.data / "lake"
+
+    @property
     def checkpoints(self) -> Path:
         return self.flink / "checkpoints"
 

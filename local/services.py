@@ -20,6 +20,9 @@ MIGRATE: Final = "schema"
 TOPICS: Final = "topics"
 CREDENTIALS: Final = "credentials"
 OURS: Final = "AUDIENCE_"
+ALSO_OURS: Final = ("AEROSPIKE_HOSTS", "LAKE_URL")
+AWS: Final = "AWS_"
+"""Where the lake lies on S3: its address and credentials, in the variables of AWS's own tools."""
 NOT_PASSED: Final = (PREFIX, "AUDIENCE_TEST_")
 
 
@@ -36,19 +39,21 @@ class Service:
 
 SERVICES: Final = (
     Service("projection", "Projection", "services.projection", "projection_port", (MIGRATE, TOPICS)),
+    Service("archive", "Archive", "services.archive", "archive_port", (MIGRATE, TOPICS)),
     Service("ingest-api", "Ingest API", "services.ingest", "ingest_port", (CREDENTIALS, TOPICS)),
     Service("segment-api", "Segment API", "services.segments", "segments_port", (CREDENTIALS, TOPICS)),
 )
 
 
-def environment(settings: LocalSettings, given: Mapping[str, str]) -> dict[str, str]:
-    """What every process of ours reads. Of the caller's variables, AUDIENCE_* and AEROSPIKE_HOSTS go along."""
+def environment(settings: LocalSettings, layout: Layout, given: Mapping[str, str]) -> dict[str, str]:
+    """What every process of ours reads. Of the caller's variables AUDIENCE_*, AWS_* and ALSO_OURS go along."""
     passed = {
         name: value
         for name, value in given.items()
-        if (name.startswith(OURS) and not name.startswith(NOT_PASSED)) or name == "AEROSPIKE_HOSTS"
+        if (name.startswith((OURS, AWS)) and not name.startswith(NOT_PASSED)) or name in ALSO_OURS
     }
     return {
+        "LAKE_URL": str(layout.lake),
         **passed,
         "AUDIENCE_ENVIRONMENT": "local",
         "AUDIENCE_HOST": HOST,

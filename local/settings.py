@@ -24,6 +24,7 @@ PORT_FIELDS: Final = (
     "ingest_port",
     "segments_port",
     "projection_port",
+    "archive_port",
 )
 
 
@@ -49,6 +50,7 @@ class LocalSettings(BaseSettings):
     ingest_port: PortNumber = 8081
     segments_port: PortNumber = 8082
     projection_port: PortNumber = 8083
+    archive_port: PortNumber = 8084
 
     postgres_password: SecretStr = SecretStr("audience-local")
     """For this machine's processes alone: the server listens on 127.0.0.1."""

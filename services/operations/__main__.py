@@ -2,7 +2,8 @@
 
 import typer
 
-from services.operations import bad_events, credentials, flink_job, platform, stores, tracking_plans
+from services.operations import bad_events, credentials, flink_job, lake, platform, stores, tracking_plans
+from services.operations.importing.command import import_events
 
 app = typer.Typer(
     name="audience-ops",
@@ -12,6 +13,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables could show a password
 )
 app.command("migrate")(platform.migrate)
+app.command("sql")(lake.sql)
+app.command("import")(import_events)
 app.add_typer(platform.topics, name="topics")
 app.command("demo-credentials")(credentials.demo_credentials)
 app.add_typer(credentials.sources, name="sources")

@@ -29,6 +29,8 @@ from services._kit.replaying import Replaying
 from services._kit.server import Stopping, serve
 from services.segments.app import Ports, segments_app
 from services.segments.exporting import AT_ONCE
+from services.segments.histories import LakeThenLog
+from services.segments.lake_worker import LakeWorker, WorkerOptions
 from services.segments.sending_side import Sending
 from services.segments.settings import SegmentsSettings
 
@@ -73,6 +75,12 @@ def main() -> None:
         explainer = await stack.enter_async_context(
             open_explainer(bootstrap, event_log, timeout_s=settings.explain_timeout_s)
         )
+        options = WorkerOptions(settings.lake, settings.lake_bounds, settings.postgres_dsn)
+        # One each, so that an author never waits for somebody's report.
+        previews, analytics = LakeWorker(options), LakeWorker(options)
+        stack.callback(previews.close)
+        stack.callback(analytics.close)
+        log = KafkaEventHistory(bootstrap, time_limit_s=settings.history_timeout_s)
         return Ports(
             catalog=PostgresSegmentCatalog(catalog),
             computed_traits=PostgresComputedTraitCatalog(catalog),
@@ -84,8 +92,10 @@ def main() -> None:
             members=PostgresMembershipReads(by_segment, exports),
             sizes=PostgresSizeHistory(catalog),
             event_log=event_log,
-            history=KafkaEventHistory(bootstrap, time_limit_s=settings.history_timeout_s),
+            history=LakeThenLog(analytics, log, lake_limit_s=settings.history_timeout_s),
             explainer=explainer,
+            previews=previews,
+            analytics=analytics,
             external_ids=PostgresExternalIds(catalog),
             progress=PostgresEvaluationProgress(catalog),
             sending=_sending(catalog, settings),

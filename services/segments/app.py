@@ -23,11 +23,13 @@ from services._kit.health import Check
 from services._kit.tasks import background
 from services.segments import (
     openapi,
+    routes_analytics,
     routes_bad_events,
     routes_changes,
     routes_computed_traits,
     routes_lists,
     routes_members,
+    routes_preview,
     routes_profiles,
     routes_segments,
     routes_sources,
@@ -41,6 +43,7 @@ from services.segments.explaining import Explaining
 from services.segments.exporting import Exports
 from services.segments.freshness import Freshness
 from services.segments.housekeeping import Housekeeping
+from services.segments.lake_worker import LakeWorker
 from services.segments.lookups import Lookups
 from services.segments.metrics import SegmentsMetrics
 from services.segments.publisher import Publisher
@@ -53,9 +56,12 @@ from services.segments.together import Together
 from services.segments.tokens import Tokens
 from services.segments.work import Work
 
+DAY_MS: Final = 86_400_000
 API_VERSION: Final = "1"
 ROUTES: Final = (
     routes_profiles,
+    routes_preview,
+    routes_analytics,
     routes_segments,
     routes_versions,
     routes_members,
@@ -86,6 +92,8 @@ class Ports:
     event_log: EventLog
     history: EventHistory
     explainer: Explainer
+    previews: LakeWorker
+    analytics: LakeWorker
     progress: EvaluationProgress
     external_ids: ExternalIds
     sending: Sending
@@ -145,9 +153,20 @@ def segments_app(
             desk=app.state.desk,
             saving=Saving(ports.catalog, copy, publisher, _now_ms),
             publisher=publisher,
-            explaining=Explaining(ports.profiles, ports.catalog, ports.explainer, ports.history, metrics),
+            explaining=Explaining(
+                ports.profiles,
+                ports.catalog,
+                ports.explainer,
+                ports.history,
+                metrics,
+                kept_ms=settings.lake_retention_days * DAY_MS,
+            ),
             exports=Exports(),
             tail=tail,
+            previews=ports.previews,
+            preview_limit_ms=settings.preview_limit_ms,
+            analytics=ports.analytics,
+            analytics_limit_ms=settings.analytics_limit_ms,
             now_ms=_now_ms,
             sending=ports.sending,
         )

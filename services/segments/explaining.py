@@ -17,7 +17,10 @@ from audience.ports.event_log import EventHistory, EventLogUnavailable
 from audience.ports.questions import EvaluationUnavailable, Explainer, NotEvaluated
 from audience.ports.stores import ProfileStore
 from audience.rules import parse_rule
-from audience.rules.dates import parse_date_ms
+from audience.rules.dates import format_ms, parse_date_ms
+from audience.rules.durations import DAY_MS
+from audience.rules.references import nodes_of
+from audience.rules.tree import EventNode, Node, Sequence
 from services._kit.errors import ApiError, unavailable
 from services.segments.entrance import no_profile
 from services.segments.metrics import SegmentsMetrics
@@ -40,12 +43,15 @@ class Explaining:
         explainer: Explainer,
         history: EventHistory,
         metrics: SegmentsMetrics,
+        *,
+        kept_ms: int,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._explainer = explainer
         self._history = history
         self._metrics = metrics
+        self._kept_ms = kept_ms
 
     async def explain(self, workspace: str, profile_id: str, key: str) -> Mapping[str, Any]:
         """The contract's JSON. Raises ApiError: 404, or 503 where the job does not answer."""
@@ -92,4 +98,18 @@ class Explaining:
         now_ms = parse_date_ms(explanation["as_of"])
         if now_ms is None:
             raise ValueError("the job's answer has no time")
-        return with_events(explanation, rule, events, now_ms, compile_regex)
+        found = with_events(explanation, rule, events, now_ms, compile_regex)
+        kept_from_ms = (now_ms - self._kept_ms) // DAY_MS * DAY_MS
+        if _looks_behind(rule, now_ms, kept_from_ms) and await self._is_older(segment, profile_id, kept_from_ms):
+            found["events_from"] = format_ms(kept_from_ms)
+        return found
+
+    async def _is_older(self, segment: Segment, profile_id: str, at_ms: int) -> bool:
+        profile = (await self._store.get_many(segment.workspace, [profile_id])).get(profile_id)
+        return profile is not None and profile.created_ms < at_ms
+
+
+def _looks_behind(rule: Node, now_ms: int, at_ms: int) -> bool:
+    """Whether the rule asks for events from before an instant."""
+    windows = [node.window for node in nodes_of(rule) if isinstance(node, EventNode | Sequence)]
+    return any(window is None or window.first_pane(now_ms) * window.step_ms < at_ms for window in windows)

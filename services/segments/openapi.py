@@ -195,6 +195,52 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
         "changes next",
         {"changes": _array(ref("Change")), "next": {**_COUNT, "description": "For `after`."}},
     ),
+    "PreviewDraft": _object(
+        "rule",
+        {
+            "rule": _RULE,
+            "time_limit_ms": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 60_000,
+                "default": 2_000,
+                "description": "Past it the size is an estimate.",
+            },
+        },
+    ),
+    "Preview": _object(
+        "size sample evaluated exact interval as_of took_ms",
+        {
+            "size": {**_COUNT, "description": "How many profiles the rule would have, or an estimate of it."},
+            "sample": {**_array(_ID), "maxItems": 20, "description": "Some of them."},
+            "evaluated": {**_COUNT, "description": "How many profiles were decided one by one."},
+            "exact": {"type": "boolean"},
+            "interval": {
+                "description": "Where the size is an estimate: within this, with the probability `confidence`.",
+                "anyOf": [
+                    _object("low high confidence", {"low": _COUNT, "high": _COUNT, "confidence": {"type": "number"}}),
+                    {"type": "null"},
+                ],
+            },
+            "as_of": {
+                "type": ["string", "null"],
+                "format": "date-time",
+                "description": "Every event accepted until then counts; null while none has been archived.",
+            },
+            "took_ms": _COUNT,
+        },
+    ),
+    "Analysis": _object(
+        "rows as_of",
+        {
+            "rows": _array({"type": "object"}),
+            "as_of": {
+                "type": ["string", "null"],
+                "format": "date-time",
+                "description": "Every event accepted until then is in the lake; null while none has been archived.",
+            },
+        },
+    ),
     "Version": _object(
         "version rule description created_at changes",
         {
@@ -321,6 +367,10 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
             "member": {"type": "boolean"},
             "as_of": _TIME,
             "tree": ref("ExplainedNode"),
+            "events_from": {
+                **_TIME,
+                "description": "There where the rule asks for events that are kept no longer: those shown begin here.",
+            },
         },
     ),
     "ExplainedNode": _object(

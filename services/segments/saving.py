@@ -108,13 +108,21 @@ def _draft(fields: Fields, view: CatalogView) -> SegmentDraft:
 
 
 @contextmanager
-def _as_answers(key: str) -> Iterator[None]:
-    """Turn what the catalog and the parser refuse into answers."""
+def rule_refused() -> Iterator[None]:
+    """Turn a rule that is refused into 422, with every fault."""
     try:
         yield
     except RuleInvalid as error:
         faults = [FieldError(code=each.code, path=each.path, message=each.message) for each in error.errors]
         raise ApiError(422, "rule_invalid", "the rule is refused", errors=faults) from error
+
+
+@contextmanager
+def _as_answers(key: str) -> Iterator[None]:
+    """Turn what the catalog and the parser refuse into answers."""
+    try:
+        with rule_refused():
+            yield
     except SegmentExists as error:
         raise ApiError(409, "segment_exists", f"there is a segment {key!r} already") from error
     except SegmentMissing as error:

@@ -30,6 +30,8 @@ def scope_of(method: str, path: str) -> str:
             return "memberships:read"
         case "segments" if rest[:1] == ["preview"]:
             return "segments:read"
+        case "analytics" if reads:
+            return "segments:read"
         case "segments" | "computed-traits":
             return "segments:read" if reads else "segments:write"
         case "lists":

@@ -2,10 +2,11 @@
 
 from pydantic import Field
 
+from services._kit.lake import LakeSettings
 from services._kit.profile_store import ProfileStoreSettings
 
 
-class SegmentsSettings(ProfileStoreSettings):
+class SegmentsSettings(LakeSettings, ProfileStoreSettings):
     """Read from variables with the prefix ``AUDIENCE_``."""
 
     port: int = 8082
@@ -24,6 +25,12 @@ class SegmentsSettings(ProfileStoreSettings):
 
     read_timeout_s: float = Field(default=1.0, gt=0, le=10)
     """How long a read of the profile store may take; past it the answer is 503."""
+
+    preview_limit_ms: int = Field(default=2_000, ge=100, le=60_000)
+    """How long a preview takes at most where its caller does not say; then it is an estimate."""
+
+    analytics_limit_ms: int = Field(default=30_000, ge=100, le=600_000)
+    """How long a question of /v1/analytics may take; past it the answer is 503."""
 
     queue_timeout_s: float = Field(default=3.0, gt=0, le=30)
     """How long a request may wait for its turn when there are more than this process bears; then the answer is 503."""

@@ -22,6 +22,7 @@ from services.segments.entrance import Desk
 from services.segments.explaining import Explaining
 from services.segments.exporting import Exports
 from services.segments.freshness import Freshness
+from services.segments.lake_worker import LakeWorker
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving, no_segment
 from services.segments.sending_side import Sending
@@ -56,6 +57,10 @@ class Work:
     explaining: Explaining
     exports: Exports
     tail: Tail
+    previews: LakeWorker
+    preview_limit_ms: int
+    analytics: LakeWorker
+    analytics_limit_ms: int
     now_ms: Callable[[], int]
     sending: Sending
 

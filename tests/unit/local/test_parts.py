@@ -108,18 +108,23 @@ def test_a_broker_that_answers_is_healthy_and_no_other() -> None:
         kafka.probe(port)
 
 
-def test_services_get_their_addresses_and_the_callers_variables() -> None:
+def test_services_get_their_addresses_and_the_callers_variables(layout: Layout) -> None:
     given = {
         "AUDIENCE_LOG_LEVEL": "DEBUG",
         "AEROSPIKE_HOSTS": "127.0.0.1:3000",
+        "LAKE_URL": "s3://lake/here",
+        "AWS_REGION": "eu-central-1",
         "AUDIENCE_KAFKA_BOOTSTRAP_SERVERS": "elsewhere:9092",
         "AUDIENCE_LOCAL_PORT_OFFSET": "5",
         "AUDIENCE_TEST_PLATFORM": "x",
         "PATH": "/bin",
     }
-    env = services.environment(LocalSettings(port_offset=5), given)
+    env = services.environment(LocalSettings(port_offset=5), layout, given)
     assert env["AUDIENCE_LOG_LEVEL"] == "DEBUG"
     assert env["AEROSPIKE_HOSTS"] == "127.0.0.1:3000"
+    assert env["LAKE_URL"] == "s3://lake/here"
+    assert env["AWS_REGION"] == "eu-central-1"
+    assert services.environment(LocalSettings(), layout, {})["LAKE_URL"] == str(layout.data / "lake")
     assert env["AUDIENCE_KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:9097"
     assert env["AUDIENCE_POSTGRES_DSN"] == "postgresql://audience:audience-local@127.0.0.1:15437/audience"
     assert not {"AUDIENCE_LOCAL_PORT_OFFSET", "AUDIENCE_TEST_PLATFORM", "PATH"} & set(env)

@@ -93,6 +93,8 @@ class Outside:
             event_log=self.log,
             history=self.history,
             explainer=self.explainer,
+            previews=self.nothing,
+            analytics=self.nothing,
             progress=self.progress,
             external_ids=self.nothing,
             sending=self.nothing,

@@ -3,6 +3,9 @@
 import asyncio
 import base64
 import re
+import time
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -292,3 +295,20 @@ async def test_an_explanation_of_another_version_has_no_events(known: httpx.Asyn
     outside.explainer.version = 7
     outside.history.events = [event(1)]
     assert "events" not in (await known.get("/v1/profiles/a/explain/vip")).json()["tree"]
+
+
+@pytest.mark.parametrize(("within", "said"), [({}, True), ({"within": "365d"}, False)])
+async def test_an_explanation_says_where_the_kept_events_begin(
+    outside: Outside, within: dict[str, str], said: bool
+) -> None:
+    """A profile older than the retention, and a rule that asks for more of it than is kept."""
+    async with running(outside, lake_retention_days=400) as api:
+        await create(api, "vip", rule={"event": "Order Completed", **within})
+        await outside.profiles.put_many([replace(profile("a", 2, "vip"), created_ms=1)])
+        told = (await api.get("/v1/profiles/a/explain/vip")).json()
+        assert ("events_from" in told) is said
+        if said:
+            as_of, begin = (datetime.fromisoformat(told[each]) for each in ("as_of", "events_from"))
+            assert timedelta(days=400) <= as_of - begin < timedelta(days=401)
+        await outside.profiles.put_many([replace(profile("b", 1, "vip"), created_ms=int(time.time() * 1000))])
+        assert "events_from" not in (await api.get("/v1/profiles/b/explain/vip")).json()
