@@ -319,9 +319,9 @@ impl State {
             for part in &parts {
                 match part {
                     Part::Copied(rows) => {
-                        (at..rows.start).for_each(|_| drop(keys.section()));
+                        (at..rows.start).for_each(|_| _ = keys.section());
                         let start = keys.at;
-                        rows.clone().for_each(|_| drop(keys.section()));
+                        rows.clone().for_each(|_| _ = keys.section());
                         into.bytes(&raw[start..keys.at]);
                         at = rows.end;
                     }
