@@ -52,5 +52,7 @@ def serve(app: ASGIApp, settings: ServiceSettings, stopping: Stopping | None = N
         proxy_headers=False,  # addresses come from settings, not from headers that anybody may send
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
     )
     _Server(config, stopping or Stopping()).run()
