@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from audience.adapters.kafka.admin import create_topics
+from audience.adapters.kafka.admin import lag as read_lag
 from audience.adapters.postgres.migrate import Migrated, SchemaTooNew, pending_sql, revision_of
 from audience.adapters.postgres.migrate import migrate as run_migrations
 from services.operations.running import WaitOption, load_settings, run, waiting
@@ -44,6 +45,18 @@ def migrate(
         if done.changed
         else f"the schema is up to date ({done.after})"
     )
+
+
+@topics.command("lag")
+def lag(groups: Annotated[list[str], typer.Argument(help="Consumer groups.")]) -> None:
+    """Print how many records each consumer group has yet to read: group and number, `-` where it has read nothing."""
+    found = run(_lag(load_settings().kafka_bootstrap_servers, groups))
+    for group in groups:
+        typer.echo(f"{group}\t{found.get(group, '-')}")
+
+
+async def _lag(bootstrap: str, groups: list[str]) -> dict[str, int]:
+    return await asyncio.to_thread(read_lag, bootstrap, groups)
 
 
 @topics.command("create")
