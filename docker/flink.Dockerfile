@@ -8,7 +8,7 @@ FROM ${MAVEN_IMAGE} AS jars
 COPY local/flink/pom.xml /connector/pom.xml
 COPY docker/flink/pom.xml /s3/pom.xml
 RUN mvn -B -q -f /connector/pom.xml dependency:copy-dependencies -DoutputDirectory=/jars/lib \
- && mvn -B -q -f /s3/pom.xml dependency:copy-dependencies -DoutputDirectory=/jars/plugins/s3-fs-presto
+ && mvn -B -q -f /s3/pom.xml dependency:copy-dependencies -DoutputDirectory=/jars/plugins/s3-fs-hadoop
 
 FROM ${DEBIAN_IMAGE} AS python
 RUN apt-get update && apt-get install -y --no-install-recommends python3.11 python3.11-venv libpython3.11 \

@@ -137,7 +137,7 @@ def main(command: Callable[[], object] = app, expected: tuple[type[Exception], .
     """Run a command; what can be expected to go wrong ends in its message, not in a traceback."""
     try:
         command()
-    except tuple({*EXPECTED, *expected}) as error:
+    except EXPECTED + expected as error:
         typer.echo(f"local: {error}", err=True)
         sys.exit(1)
 

@@ -26,6 +26,7 @@ Replicas = Annotated[int, Field(ge=1, le=100)]
 class Amounts(Values):
     cpu: Quantity
     memory: Quantity
+    ephemeral_storage: Quantity = Field(default="", alias="ephemeral-storage", description="Empty: by the chart.")
 
 
 class Resources(Values):

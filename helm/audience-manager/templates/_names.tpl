@@ -120,3 +120,9 @@ imagePullSecrets:
 {{- /* A quantity of CPU as a number of cores. */ -}}
 {{- if hasSuffix "m" . }}{{ divf (trimSuffix "m" . | float64) 1000 }}{{ else }}{{ . | float64 }}{{ end -}}
 {{- end }}
+
+{{- define "audience.resources" -}}
+{{- /* With room on the node's disk for what a container logs and keeps beside its sized volumes. */ -}}
+requests: {{- merge (dict) .requests (dict "ephemeral-storage" "64Mi") | toYaml | nindent 2 }}
+limits: {{- merge (dict) .limits (dict "ephemeral-storage" "8Gi") | toYaml | nindent 2 }}
+{{- end }}

@@ -64,7 +64,7 @@
   lifecycle:
     # Time for every proxy to learn that the pod takes no new connections; then it answers what is in flight.
     preStop: {sleep: {seconds: 5}}
-  resources: {{- toYaml .process.resources | nindent 4 }}
+  resources: {{- include "audience.resources" .process.resources | nindent 4 }}
   securityContext: {{- include "audience.containerSecurity" . | nindent 4 }}
   volumeMounts:
     - {name: tmp, mountPath: /tmp}

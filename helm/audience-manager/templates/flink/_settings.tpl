@@ -108,7 +108,7 @@ flink-{{ include "audience.flink.files" . | sha256sum | trunc 8 }}
 - name: kafka-key
   {{- include "audience.imageLines" (dict "root" . "image" "flink") | nindent 2 }}
   command: [sh, -ec, "umask 077; cat /etc/kafka-user/user.key /etc/kafka-user/user.crt > /etc/kafka-client/client.pem"]
-  resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {cpu: 100m, memory: 32Mi}}
+  resources: {requests: {cpu: 10m, memory: 16Mi, ephemeral-storage: 16Mi}, limits: {cpu: 100m, memory: 32Mi, ephemeral-storage: 1Gi}}
   securityContext: {{- include "audience.containerSecurity" . | nindent 4 }}
   volumeMounts:
     {{- include "audience.kafka.mounts" (dict "root" .) | nindent 4 }}

@@ -11,7 +11,7 @@
     - {name: AUDIENCE_TOPIC_PARTITIONS, value: {{ .root.Values.prepare.topicPartitions | quote }}}
     - {name: AUDIENCE_TOPIC_REPLICAS, value: {{ .root.Values.prepare.topicReplicas | quote }}}
     {{- include "audience.postgres.environment" .root | nindent 4 }}
-  resources: {{- toYaml .root.Values.prepare.resources | nindent 4 }}
+  resources: {{- include "audience.resources" .root.Values.prepare.resources | nindent 4 }}
   securityContext: {{- include "audience.containerSecurity" . | nindent 4 }}
   volumeMounts:
     - {name: tmp, mountPath: /tmp}
