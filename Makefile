@@ -63,6 +63,7 @@ check: setup ## Format, lint, types, import rules, unit and conformance tests: u
 
 test: check ## check, then everything that needs the real parts, which it starts by itself: under 15 minutes
 	@sh local/bootstrap.sh --tests
+	@$(PYTEST) tests/chart
 	@$(PYTEST) tests/integration
 
 test-cluster: setup ## The demo and the production overlay on the cluster of KUBECONFIG: tests/cluster; slow

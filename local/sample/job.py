@@ -55,7 +55,7 @@ class Target:
 def local_target(settings: LocalSettings, layout: Layout) -> Target:
     """The platform of `make up`."""
     ingest, segments = services.url(settings, "ingest_port"), services.url(settings, "segments_port")
-    return Target(ingest, segments, lambda: lag.total(settings), layout.sample)
+    return Target(ingest, segments, lambda: lag.total(services.kafka(settings)), layout.sample)
 
 
 def run(target: Target, sample_file: Path, console: Console) -> None:
