@@ -100,10 +100,10 @@ def test_the_black_box_tests_pass_through_node_ports(demo: Demo) -> None:
         "AUDIENCE_TEST_KAFKA_BOOTSTRAP": where.kafka_bootstrap,
         "AUDIENCE_TEST_POSTGRES_DSN": where.postgres_dsn,
     }
-    suites = ("tests/integration/segments/test_segment_api.py", "tests/integration/ingest/test_ingest.py",
-              "tests/integration/segments/test_profile_api.py", "tests/integration/segments/test_changes.py")  # fmt: skip
+    suites = ("segments/test_segment_api.py", "segments/test_profile_api.py", "segments/test_changes.py",
+              "ingest/test_ingest.py")  # fmt: skip
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "pytest", *suites], cwd=ROOT, env={**os.environ, **variables},
+        [sys.executable, "-m", "pytest", *(f"tests/integration/{each}" for each in suites)], cwd=ROOT, env={**os.environ, **variables},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900, check=False,
     )  # fmt: skip
     print(done.stdout[-600:])
