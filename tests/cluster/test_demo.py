@@ -102,8 +102,9 @@ def test_the_black_box_tests_pass_through_node_ports(demo: Demo) -> None:
     }
     suites = ("segments/test_segment_api.py", "segments/test_profile_api.py", "segments/test_changes.py",
               "ingest/test_ingest.py")  # fmt: skip
+    paths = [f"tests/integration/{each}" for each in suites]
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "pytest", *(f"tests/integration/{each}" for each in suites)], cwd=ROOT, env={**os.environ, **variables},
+        [sys.executable, "-m", "pytest", *paths], cwd=ROOT, env={**os.environ, **variables},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900, check=False,
     )  # fmt: skip
     print(done.stdout[-600:])
