@@ -105,6 +105,7 @@ class Aerospike(Values):
     credentials_secret: SecretKey = Field(
         default=SecretKey(), description="With user and password: Enterprise Edition."
     )
+    admin_secret: SecretKey = Field(default=SecretKey(), description="With password, of the cluster's administrator.")
     feature_key_secret: SecretKey = Field(default=SecretKey(), description="With features.conf: Enterprise Edition.")
     external: ExternalAerospike = ExternalAerospike()
 

@@ -118,6 +118,14 @@ ssl://{{ $servers }}?ca=/etc/kafka-ca/ca.crt&certificate={{ $certificate }}&key=
 {{- end }}
 {{- if has "aerospike" $uses }}
 - {name: AEROSPIKE_HOSTS, value: {{ include "audience.aerospike.hosts" .root | quote }}}
+{{- with dig "credentialsSecret" "name" "" .root.Values.aerospike }}
+- name: AEROSPIKE_USER
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: user}
+- name: AEROSPIKE_PASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: password}
+{{- end }}
 {{- end }}
 {{- if has "lake" $uses }}
 - {name: LAKE_URL, value: {{ .root.Values.lake.url | quote }}}

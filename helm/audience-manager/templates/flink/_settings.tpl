@@ -60,7 +60,7 @@ env.java.opts.all: {{ include "audience.flink.javaOptions" . }}
   "taskmanager.memory.network.max" "32m" "taskmanager.memory.framework.off-heap.size" "48m"
   "taskmanager.memory.framework.heap.size" "128m" "taskmanager.memory.managed.size" "128m"
   "env.java.opts.jobmanager" "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xms64m"
-  "env.java.opts.taskmanager" "-XX:+UseSerialGC -Xms128m -XX:MaxHeapFreeRatio=20"
+  "env.java.opts.taskmanager" "-XX:+UseSerialGC -Xms128m -XX:MinHeapFreeRatio=10 -XX:MaxHeapFreeRatio=20"
 -}}
 {{- range $name, $value := merge (dict) (.Values.flink.settings | default dict) $own $settings }}
 {{ $name }}: {{ $value | quote }}
