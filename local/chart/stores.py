@@ -135,7 +135,7 @@ class Flink(Values):
     savepoint_interval: str = Field(default="", description="As `24h`; operator only.")
     s3_endpoint: str = ""
     storage: Storage
-    job_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] = "61756469656e63650000000000000001"
+    job_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] = Field(description="The job's, after every restart.")
     settings: Strings = Field(default_factory=dict, description="More of Flink's own settings.")
     env: Strings = Field(default_factory=dict, description="More of the job's, AUDIENCE_*.")
     service_account_annotations: Strings = Field(default_factory=dict)
