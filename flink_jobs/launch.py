@@ -41,6 +41,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--job-id", required=True, help="32 hexadecimal digits: the same after every restart")
     given = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # No job runs now. Those before the newest are nobody's any more: Flink forgets what it kept when it is killed.
+    checkpoints.remove([each.path for each in checkpoints.complete(given.checkpoints)[:-1]])
     become = command(Path(os.environ["FLINK_HOME"]), given.job_id, given.checkpoints, given.script)
     os.execv(become[0], become)  # noqa: S606  it becomes the JobManager, and takes its signals
 
