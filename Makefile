@@ -2,7 +2,10 @@
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs reset check test differential mutation faults
 .PHONY: demo-up demo-down demo-status demo-logs cluster-prepare chart test-cluster
-.PHONY: bench bench-latency bench-ingest bench-api lock setup
+.PHONY: bench bench-compare bench-engine bench-latency bench-ingest bench-api bench-peers load-demo shop capacity
+.PHONY: lock setup setup-load setup-peers
+.PHONY: job-savepoint job-upgrade job-rescale
+.PHONY: bench-job bench-platform
 SHELL := /bin/sh
 
 PYTHON_ENV := .venv/bin
@@ -11,9 +14,19 @@ CLUSTER := $(PYTHON_ENV)/python -m local.cluster
 PYTEST := $(PYTHON_ENV)/python -m pytest
 # Any part of `make status`; `make logs` without it lists them.
 PART ?=
+# Subtasks of the streaming job after `make job-rescale`.
+PARALLELISM ?= 2
 # How many random pairs `make differential` compares, and the number of the first.
 COUNT ?= 1000000
 FIRST ?= 1
+# An install to drive (`make load-demo`); empty: that of `make up`. AUDIENCE_WRITE_KEY and AUDIENCE_API_TOKEN open it.
+TARGET ?=
+SCENARIO ?= demo
+# Options of load_tests.scenarios, load_tests.shop or load_tests.bench: make load-demo ARGS="--seconds 300 --rate 1000"
+ARGS ?=
+# Two results for `make bench-compare`.
+A ?=
+B ?=
 # Which mutants `make mutation` tries; all of them without it.
 MUTANTS ?=
 
@@ -54,11 +67,21 @@ cluster-prepare: setup ## Apply what a cluster needs before a production install
 chart: setup ## Write the chart's values.schema.json anew from its types
 	@$(PYTHON_ENV)/python -m local.chart.schema
 
+job-savepoint: setup ## Take a savepoint of the streaming job and print where it is
+	@$(LOCAL) job savepoint
+
+job-upgrade: setup ## Begin the streaming job again from a savepoint, with the code as it is now
+	@$(LOCAL) job upgrade
+
+job-rescale: setup ## Begin the streaming job again with other parallelism: make job-rescale PARALLELISM=1
+	@$(LOCAL) job rescale $(PARALLELISM)
+
 check: setup ## Format, lint, types, import rules, unit and conformance tests: under 2 minutes
 	@$(PYTHON_ENV)/ruff format --check .
 	@$(PYTHON_ENV)/ruff check .
 	@$(PYTHON_ENV)/mypy
 	@$(PYTHON_ENV)/lint-imports
+	@sh engine/check.sh
 	@$(PYTEST) -n auto tests/unit tests/conformance tests/oracle
 
 test: check ## check, then everything that needs the real parts, which it starts by itself: under 15 minutes
@@ -78,19 +101,51 @@ mutation: setup ## Which mutants of rules and engine the tests let live: make mu
 faults: setup ## Kill parts under load and compare every result; slow
 	@$(PYTEST) tests/faults
 
-bench: bench-latency bench-ingest bench-api ## Everything below that measures
+load-demo: setup-load ## Drive an install and judge it: make load-demo TARGET=http://... SCENARIO=demo ARGS="--seconds 60"
+	@.venv-load/bin/python -m load_tests.scenarios $(SCENARIO) --target "$(TARGET)" $(ARGS)
 
-bench-latency: setup ## Event to membership, and due time to exit, on the platform of `make up`
+shop: setup ## A shop's events to a file, a topic or over HTTP: make shop ARGS="http --rate 500 --seconds 60"
+	@$(PYTHON_ENV)/python -m load_tests.shop $(ARGS)
+
+capacity: setup ## What an install carries, by the reports of the benchmarks
+	@$(PYTHON_ENV)/python -m load_tests.capacity $(ARGS)
+
+bench: setup-load setup-peers ## Everything below that measures, in 15 minutes, and a summary in load_tests/reports
+	@.venv-load/bin/python -m load_tests.bench $(ARGS)
+
+bench-compare: setup ## What has become slower between two results: make bench-compare A=before.json B=after.json
+	@$(PYTHON_ENV)/python -m load_tests.compare $(A) $(B)
+
+bench-engine: setup-load ## The engine alone, for 10 to 5,000 rules, with a plot of the cost
+	@.venv-load/bin/python -m load_tests.bench --only engine --minutes 10 --out load_tests/reports/engine
+
+bench-peers: setup setup-peers ## The streaming job beside Quix Streams on the same events and rules
+	@$(PYTHON_ENV)/python -m load_tests.peers --runs 5 --report load_tests/reports/peers $(ARGS)
+
+bench-latency: setup ## Event to membership, due time to exit, new segments, on the platform of `make up`
 	@$(PYTHON_ENV)/python -m load_tests.latency --json load_tests/reports/latency.json
+
+bench-platform: setup ## The sample again and again through the platform of `make up`: events a second, CPU by part
+	@$(PYTHON_ENV)/python -m load_tests.bench_platform --runs 5 --json load_tests/reports/platform.json
+
+bench-job: setup ## The streaming job on preloaded Kafka, on each state backend, and beside other ways to run it
+	@$(PYTHON_ENV)/python -m load_tests.job.bench --report load_tests/reports/job
 
 bench-ingest: setup ## Events a second into one process of ingest-api, beside the platform of `make up`
 	@$(PYTHON_ENV)/python -m load_tests.bench_ingest --runs 5 --seconds 6 --report load_tests/reports/ingest
 
 bench-api: setup ## Reads of one process of segment-api over a million profiles, beside the platform of `make up`
+	@sh local/bootstrap.sh --bench
 	@$(PYTHON_ENV)/python -m load_tests.bench_api --report load_tests/reports/api
 
 lock: setup ## Write the lock files anew from pyproject.toml
 	@UV="$$(sh local/bootstrap.sh --print-uv)" sh locks/compile.sh
+
+setup-load: setup ## Install what drives load and draws plots
+	@sh local/bootstrap.sh --load
+
+setup-peers: setup ## Install what the job is compared with
+	@sh local/bootstrap.sh --peers
 
 setup: ## Install what the other commands need; done already, it takes no time
 	@sh local/bootstrap.sh

@@ -15,6 +15,14 @@ RUN apt-get update && apt-get install -y --no-install-recommends python3.11 pyth
  && rm -rf /var/lib/apt/lists/* && python3.11 -m venv /opt/venv
 
 # --- the project as a wheel: whatever has to be compiled is compiled here ---------------------------------------------
+FROM python AS engine
+# Debian's Rust for browsers is newer than its other one.
+RUN apt-get update && apt-get install -y --no-install-recommends cargo-web rustc-web gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY engine engine
+RUN /opt/venv/bin/pip wheel --quiet --no-cache-dir --no-deps --wheel-dir /wheels ./engine/python
+
 FROM python AS wheel
 WORKDIR /src
 COPY . .
@@ -24,6 +32,7 @@ RUN /opt/venv/bin/pip wheel --quiet --no-cache-dir --no-deps --wheel-dir /wheels
 FROM python AS packages
 COPY locks/flink.txt /tmp/flink.txt
 RUN /opt/venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r /tmp/flink.txt
+COPY --from=engine /wheels /wheels
 COPY --from=wheel /wheels /wheels
 RUN /opt/venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --no-index /wheels/*.whl
 # FLINK_HOME is PyFlink's own folder, moved to where operators look for it; the wheel's place leads there.

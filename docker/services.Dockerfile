@@ -4,6 +4,14 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 # --- the project as a wheel: whatever has to be compiled is compiled here ---------------------------------------------
+FROM ${PYTHON_IMAGE} AS engine
+# Debian's Rust for browsers is newer than its other one.
+RUN apt-get update && apt-get install -y --no-install-recommends cargo-web rustc-web gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY engine engine
+RUN pip wheel --quiet --no-cache-dir --no-deps --wheel-dir /wheels ./engine/python
+
 FROM ${PYTHON_IMAGE} AS wheel
 WORKDIR /src
 COPY . .
@@ -14,6 +22,7 @@ FROM ${PYTHON_IMAGE} AS packages
 RUN python -m venv /opt/venv
 COPY locks/services.txt /tmp/services.txt
 RUN /opt/venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r /tmp/services.txt
+COPY --from=engine /wheels /wheels
 COPY --from=wheel /wheels /wheels
 RUN /opt/venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --no-index /wheels/*.whl
 

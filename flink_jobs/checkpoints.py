@@ -1,13 +1,23 @@
-"""The checkpoints that a job left on disk: which one to begin from, and which are of no more use.
+"""The checkpoints and savepoints on disk: which one to begin from, and which checkpoints are of no more use.
 
-Flink keeps them in ``<root>/<job id>/chk-<n>``, and moves ``_metadata`` into place when all the rest is there: a
-folder without it is not a checkpoint. A job begun from one has a new id, and its first own checkpoint is whole.
+Flink keeps checkpoints in ``<root>/<job id>/chk-<n>`` and savepoints in ``<root>/savepoint-<…>``, and moves
+``_metadata`` into place when all the rest is there: a folder without it is neither. A job begun from one has a new id,
+and its first own checkpoint is whole. Savepoints are whoever took them's to remove.
 """
 
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a job can begin from."""
+
+    path: Path
+    completed_ns: int
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,17 @@ def newest(root: Path) -> Checkpoint | None:
     """The checkpoint to begin from; None where there is none at all."""
     found = complete(root)
     return found[-1] if found else None
+
+
+def start_from(root: Path, savepoints: Path) -> Start | None:
+    """The newest checkpoint or savepoint, whichever is newer; None where there is none at all."""
+    found = [
+        Start(metadata.parent, metadata.stat().st_mtime_ns, f"savepoint {metadata.parent.name}")
+        for metadata in savepoints.glob("savepoint-*/_metadata")
+    ]
+    if (last := newest(root)) is not None:
+        found.append(Start(last.path, last.completed_ns, f"checkpoint {last.number} of job {last.job}"))
+    return max(found, key=lambda each: each.completed_ns, default=None)
 
 
 def superseded(root: Path, active: Collection[str]) -> list[Path]:

@@ -3,8 +3,10 @@
     python -m load_tests.bench_api --report load_tests/reports/api
 
 Fills a workspace of its own with SQL, starts one process of segment-api, and asks it over loopback: memberships of one
-profile and lookups of a hundred, as fast as it answers and at a steady 2,000 requests/s; then sizes, members, overlaps
-and exports. The first answers are compared with what was filled in. The workspace is removed at the end.
+profile, lookups of a hundred and profiles as fast as it answers (by wrk), memberships at a steady 2,000 requests/s;
+then sizes, members, overlaps and exports; then all with 10,000 requests in flight, which may be answered late or be
+refused with Retry-After, and must neither break nor hang. The first answers are compared with what was filled in. The
+workspace is removed at the end.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -31,13 +34,19 @@ import uvloop
 from audience.adapters.postgres.pool import open_pool
 from audience.adapters.postgres.tokens import PostgresTokenCatalog
 from load_tests.bench_ingest import HOST, add_platform, cpu_s_of, rss_mib_of, wait_until_ready
+from load_tests.figures import Figure, figure, shown, write
 from load_tests.raw_http import Answers, drive
+from load_tests.wrk import wrk
 
 SEGMENTS = 50
 SINCE_MS = 1_767_225_600_000
 STEADY_PER_S = 2_000
 FILL_S = 900.0
 FLOORS = {"memberships": 4_000}
+FLOOD = 10_000
+FLOOD_S = 15.0
+PATIENCE_S = 20.0
+"""An answer to the flood that takes longer has hung."""
 
 _FILL = (
     """
@@ -154,10 +163,58 @@ def lookups_of(on: Service, profiles: int, rng: random.Random) -> list[bytes]:
     return [_request(on, "POST", "/v1/memberships/lookup", json.dumps(body).encode()) for body in bodies]
 
 
-def load(on: Service, name: str, requests: Sequence[bytes], args: argparse.Namespace, per_s: float) -> Result:
-    """As fast as `args.connections` can with `per_s` 0, else at a steady pace."""
-    connections = args.connections if not per_s else 200
-    every_s = connections / per_s if per_s else 0.0
+def fast(on: Service, name: str, requests: Sequence[bytes], args: argparse.Namespace) -> Result:
+    """As fast as `args.connections` are answered."""
+    wrk(HOST, on.port, requests, connections=args.connections, seconds=1)
+    cpu_s = cpu_s_of(on.pid)
+    found = wrk(HOST, on.port, requests, connections=args.connections, seconds=args.seconds)
+    if found.broken or found.timeouts:
+        sys.exit(f"{name}: {found.broken} connections broke, {found.timeouts} answers came too late: no figures")
+    cpu_us = round((cpu_s_of(on.pid) - cpu_s) / found.requests * 1e6, 1)
+    times = (round(each, 1) for each in (found.p50_ms, found.p95_ms, found.p99_ms))
+    per_s = round(found.requests / found.seconds)
+    return Result(name, found.requests, per_s, *times, found.not_2xx, cpu_us, rss_mib_of(on.pid))
+
+
+def flood(on: Service, name: str, requests: Sequence[bytes]) -> dict[str, Any]:
+    """10,000 requests in flight, then a usual load again."""
+    peak, ended = rss_mib_of(on.pid), threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not ended.wait(0.2):
+            peak = max(peak, rss_mib_of(on.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        found = wrk(HOST, on.port, requests, connections=FLOOD, seconds=FLOOD_S, timeout_s=PATIENCE_S, counted=True)
+        ended_s = time.perf_counter()
+        ask(on, "/profiles/p12/segments")
+        back_s = time.perf_counter() - ended_s
+    finally:
+        ended.set()
+        watcher.join()
+    answered, refused = found.statuses.get("200", 0), found.statuses.get("503", 0) + found.statuses.get("429", 0)
+    return {
+        "flood": name,
+        "answered_per_s": round(answered / found.seconds),
+        "refused_per_s": round(refused / found.seconds),
+        "refused_without_retry_after": refused - found.told_to_wait,
+        "other": found.requests - answered - refused,
+        "broken": found.broken,
+        "hung": found.timeouts,
+        "p50_ms": round(found.p50_ms),
+        "p99_ms": round(found.p99_ms),
+        "rss_peak_mib": peak,
+        "back_after_s": round(back_s, 2),
+    }
+
+
+def steady(on: Service, name: str, requests: Sequence[bytes], args: argparse.Namespace) -> Result:
+    """At a steady pace, whatever the answers take."""
+    connections = 200
+    every_s = connections / STEADY_PER_S
 
     async def run(seconds: float) -> list[Answers]:
         until_s = time.perf_counter() + seconds
@@ -250,15 +307,17 @@ def check(on: Service, profiles: int) -> None:
         sys.exit(f"the overlap is {shared}: no figures")
 
 
-def measure(on: Service, args: argparse.Namespace) -> tuple[list[Result], list[dict[str, Any]]]:
-    """All of it."""
+def measure(on: Service, args: argparse.Namespace) -> tuple[list[Result], list[dict[str, Any]], list[dict[str, Any]]]:
+    """All of it: loads and questions, exports, floods."""
     check(on, args.profiles)
     rng, results = random.Random(1), []
     one, hundred = memberships_of(on, args.profiles, rng), lookups_of(on, args.profiles, rng)
+    whole = [_request(on, "GET", f"/v1/profiles/p{rng.randrange(args.profiles)}") for _ in range(5_000)]
     for _ in range(args.runs):
-        results.append(load(on, "memberships", one, args, 0))
-        results.append(load(on, f"memberships at {STEADY_PER_S}/s", one, args, STEADY_PER_S))
-        results.append(load(on, "lookups of 100", hundred, args, 0))
+        results.append(fast(on, "memberships", one, args))
+        results.append(steady(on, f"memberships at {STEADY_PER_S}/s", one, args))
+        results.append(fast(on, "lookups of 100", hundred, args))
+        results.append(fast(on, "profiles", whole, args))
     keys = [f"s{each}" for each in range(1, SEGMENTS + 1)]
     threes = [rng.sample(keys, 3) for _ in range(200)]
     overlaps = [f"/segments/{first}/overlap?with={second},{third}" for first, second, third in threes]
@@ -269,10 +328,18 @@ def measure(on: Service, args: argparse.Namespace) -> tuple[list[Result], list[d
     results.append(questions(on, "size", [f"/segments/{rng.choice(keys)}/size" for _ in range(200)]))
     results.append(questions(on, "members, first page", [f"/segments/{rng.choice(keys)}/members" for _ in range(200)]))
     results.append(questions(on, "profile", [f"/profiles/p{rng.randrange(args.profiles)}" for _ in range(200)]))
-    return results, [export(on, form, args.profiles) for form in ("csv", "jsonl", "parquet")]
+    exports = [export(on, form, args.profiles) for form in ("csv", "jsonl", "parquet")]
+    read = [_request(on, "GET", f"/v1/segments/s{each}") for each in range(1, SEGMENTS + 1)]
+    floods = [
+        flood(on, name, requests)
+        for name, requests in (("memberships", one), ("lookups of 100", hundred), ("a segment", read))
+    ]
+    return results, exports, floods
 
 
-def markdown(results: list[Result], exports: list[dict[str, Any]], args: argparse.Namespace) -> str:
+def markdown(
+    results: list[Result], exports: list[dict[str, Any]], floods: list[dict[str, Any]], args: argparse.Namespace
+) -> str:
     """A page of load_tests/reports."""
     floors = ", ".join(f"{name} {floor:,}" for name, floor in FLOORS.items())
     lines = [
@@ -280,7 +347,8 @@ def markdown(results: list[Result], exports: list[dict[str, Any]], args: argpars
         "",
         f"Load: medians of {args.runs} runs in turns, with their ranges. Load generator and PostgreSQL are on the same",
         f"machine, whose load was {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores. Floors, in requests/s: {floors}.",
-        "Single questions go one after the other.",
+        "Single questions go one after the other. wrk makes the fast loads; in the steady one a request's time",
+        "counts from when it was due.",
         "",
         "| | requests/s | p50 ms | p95 ms | p99 ms | not 200 | CPU us a request | RSS MiB |",
         "|---|---|---|---|---|---|---|---|",
@@ -298,7 +366,25 @@ def markdown(results: list[Result], exports: list[dict[str, Any]], args: argpars
         "|---|---|---|---|---|",
     ]
     lines += [f"| {' | '.join(str(value) for value in each.values())} |" for each in exports]
+    columns = (
+        *(f"{FLOOD:,} in flight", "200/s", "503/s", "without Retry-After", "other", "broken", f"over {PATIENCE_S:g} s"),
+        *("p50 ms", "p99 ms", "RSS peak", "next answer after s"),
+    )
+    lines += ["", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(str(value) for value in each.values())} |" for each in floods]
     return "\n".join(lines) + "\n"
+
+
+def figures_of(results: list[Result]) -> list[Figure]:
+    """The figures that have targets, and what they cost."""
+    most = [each for each in results if each.name == "memberships"]
+    steady = [each for each in results if each.name == f"memberships at {STEADY_PER_S}/s"]
+    return [
+        figure("segment-api: memberships of a profile", [each.per_s for each in most]),
+        figure("segment-api: memberships at 2,000/s, p99", [each.p99_ms for each in steady]),
+        shown("segment-api: processor, memberships", "us a request", "lower", [each.cpu_us for each in most]),
+        shown("segment-api: memory", "MiB", "lower", [each.rss_mib for each in most]),
+    ]
 
 
 def _cell(values: list[float]) -> str:
@@ -320,21 +406,22 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     """Fill, measure, report, clear."""
-    args = _arguments()
+    args, began_s = _arguments(), time.monotonic()
     token, workspace = secrets.token_urlsafe(16), f"bench-{secrets.token_hex(6)}"
     try:
         asyncio.run(fill(args.postgres_dsn, workspace, hashlib.sha256(token.encode()).digest(), args.profiles))
         with service(args, token) as on:
-            results, exports = measure(on, args)
+            results, exports, floods = measure(on, args)
     finally:
         asyncio.run(clear(args.postgres_dsn, workspace))
-    page = markdown(results, exports, args)
+    page = markdown(results, exports, floods, args)
     print(page)
     if args.report:
         args.report.parent.mkdir(parents=True, exist_ok=True)
         args.report.with_suffix(".md").write_text(page, encoding="utf-8")
-        told = {"results": [asdict(each) for each in results], "exports": exports}
-        args.report.with_suffix(".json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        details = {"results": [asdict(each) for each in results], "exports": exports, "floods": floods}
+        path, seconds = args.report.with_suffix(".json"), time.monotonic() - began_s
+        write(path, "api", "make bench-api", figures_of(results), seconds=seconds, details=details)
     return 0
 
 

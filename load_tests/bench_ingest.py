@@ -31,6 +31,7 @@ import uvloop
 
 from audience.adapters.kafka.reader import end_of, read_between
 from audience.wire.topics import EVENTS
+from load_tests.figures import Figure, figure, shown, write
 from load_tests.raw_http import Answers, drive
 from local.postgres.part import dsn
 from local.settings import load
@@ -275,6 +276,19 @@ def markdown(results: list[Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def figures_of(results: list[Result]) -> list[Figure]:
+    """The figures that have targets, and what they cost."""
+    told = []
+    for scenario, name in (("batches of 100", "events in batches of 100"), ("single calls", "single calls")):
+        runs = [each for each in results if each.scenario == scenario]
+        if runs:
+            told.append(figure(f"ingest-api: {name}", [each.events_per_s for each in runs]))
+            cpu = [each.cpu_us_per_event for each in runs]
+            told.append(shown(f"ingest-api: processor, {scenario}", "us an event", "lower", cpu))
+            told.append(shown(f"ingest-api: memory, {scenario}", "MiB", "lower", [each.rss_mib for each in runs]))
+    return told
+
+
 def add_platform(parser: argparse.ArgumentParser) -> None:
     """The options that say where the platform is: by default where `make up` puts it in this environment."""
     settings = load(os.environ)
@@ -299,6 +313,7 @@ def main() -> int:
     """Run, print, and give 1 where an acknowledged event is not in the topic exactly once."""
     args = _arguments()
     results = []
+    began_s = time.monotonic()
     with ingest_process(args) as (port, pid):
         for turn in range(args.runs):
             for name in args.scenario or sorted(SCENARIOS):
@@ -309,8 +324,9 @@ def main() -> int:
     print(table(results))
     if args.report:
         args.report.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps([asdict(each) for each in results], indent=2) + "\n"
-        args.report.with_suffix(".json").write_text(text, encoding="utf-8")
+        details, path = [asdict(each) for each in results], args.report.with_suffix(".json")
+        seconds = time.monotonic() - began_s
+        write(path, "ingest", "make bench-ingest", figures_of(results), seconds=seconds, details=details)
         args.report.with_suffix(".md").write_text(markdown(results), encoding="utf-8")
     return int(any(each.missing or each.doubled for each in results))
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from local import start
 from local.assembly import assemble
 from local.commands import CommandFailed
+from local.flink import operate
 from local.layout import Layout, NotInstalled
 from local.model import Platform
 from local.ports import PortInUse
@@ -19,8 +20,10 @@ from local.privileges import CannotDropPrivileges
 from local.progress import Progress
 from local.sample.job import SampleFailed, local_target
 from local.sample.job import run as run_sample
+from local.services import environment
 from local.settings import ROOT, LocalSettings, SettingsError, load
 from local.status import show as show_status
+from local.supervision.client import SupervisorAway
 from local.supervision.config import CannotBeWritten
 from local.supervision.daemon import SupervisorFailed
 
@@ -28,11 +31,13 @@ EXPECTED = (
     CannotBeWritten,
     CannotDropPrivileges,
     CommandFailed,
+    operate.NotDone,
     NotInstalled,
     PermissionError,
     PortInUse,
     SampleFailed,
     SettingsError,
+    SupervisorAway,
     SupervisorFailed,
     start.StartFailed,
 )
@@ -43,6 +48,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+job = typer.Typer(help="The streaming job: savepoint, upgrade, rescale.", no_args_is_help=True)
+app.add_typer(job, name="job")
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
@@ -108,6 +115,31 @@ def status() -> None:
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES)
     if not show_status(settings, layout, platform, console):
         raise typer.Exit(1)
+
+
+@job.command()
+def savepoint() -> None:
+    """Take a savepoint of the running job and print where it is."""
+    settings, layout, _platform = _prepared()
+    typer.echo(operate.savepoint(settings, layout, environment(settings, os.environ)))
+
+
+@job.command()
+def upgrade() -> None:
+    """Begin the job again from a savepoint, with the code as it is now."""
+    settings, layout, platform = _prepared()
+    with start.alone(layout):
+        taken = operate.upgrade(settings, layout, platform, environment(settings, os.environ))
+    typer.echo(f"The job runs again from {taken}")
+
+
+@job.command()
+def rescale(parallelism: int = typer.Argument(help="Subtasks: 1 or 2.")) -> None:
+    """Begin the job again from a savepoint, with so many subtasks. It stays so until the next time."""
+    settings, layout, _platform = _prepared()
+    with start.alone(layout):
+        taken = operate.rescale(settings, layout, environment(settings, os.environ), parallelism)
+    typer.echo(f"The job runs with parallelism {parallelism} from {taken}")
 
 
 @app.command()

@@ -1,10 +1,12 @@
 #!/bin/sh
 # Brings a machine to where `make up` and `make test` can run, and nothing further: system packages, two virtual
-# environments, the jars of Kafka and of Flink's connector, the sample data. With --tests also what only `make test`
-# needs: Node.js, Chromium, the SDKs that the tests run, Helm. Needs apt only for what is missing, and only as root; as
-# anybody else it says what to install and stops. Each step leaves a stamp that holds the hash of what it was made from,
-# so a second run does nothing, and a changed lock file brings up to date just what it locks. Everything it makes lies
-# in .venv, .venv-flink, .jars, .tools and tests/sdks/node_modules. Refuses a system other than Linux.
+# environments, the compiled engine in both, the jars of Kafka and of Flink's connector, the sample data. With --tests
+# also what only `make test` needs: Node.js, Chromium, the SDKs that the tests run, Helm, what drives load; with --load,
+# --peers and --bench what drives load, what is compared with the job, and the load generator wrk. Needs apt only for what
+# is missing, and only as root; as anybody else it says what to install and stops. Each step leaves a stamp that holds the
+# hash of what it was made from, so a second run does nothing, and a changed lock file brings up to date just what it
+# locks. Everything it makes lies in .venv*, .jars, .tools, engine/target and tests/sdks/node_modules. Refuses a system
+# other than Linux.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -13,6 +15,7 @@ umask 022
 UV_VERSION=0.13.8 # the uv that wrote locks/; another one of the same 0.x reads them too
 JAVA_LEAST=17
 HELM_VERSION=v3.22.0
+RUST_LEAST=85 # of 1.x; engine/Cargo.toml says the same
 stamps=.tools/stamps
 
 say() { printf '%s\n' "$*" >&2; }
@@ -63,6 +66,11 @@ java_is_usable() {
     major=$(java_major) && [ -n "$major" ] && [ "$major" -ge "$JAVA_LEAST" ]
 }
 
+rust_is_usable() {
+    has cargo && minor=$(rustc --version 2>/dev/null | sed -n 's/^rustc 1\.\([0-9]*\)\..*/\1/p') &&
+        [ -n "$minor" ] && [ "$minor" -ge "$RUST_LEAST" ]
+}
+
 has() { command -v "$1" >/dev/null 2>&1; }
 
 # The Debian packages of what is missing, in $missing.
@@ -75,12 +83,14 @@ look_for_missing() {
     fi
     java_is_usable || missing="$missing openjdk-17-jre-headless"
     has mvn || missing="$missing maven"
+    rust_is_usable || missing="$missing cargo-web rustc-web" # Debian 12's newer Rust
     has setpriv && has flock || missing="$missing util-linux"
     if [ -n "$with_tests" ]; then
         has node && has npm || missing="$missing nodejs npm"
         has chromium || missing="$missing chromium"
         has curl || missing="$missing curl" # the commands of README and tutorial
     fi
+    [ -z "$with_bench" ] || has wrk || missing="$missing wrk"
     missing=${missing# }
 }
 
@@ -92,7 +102,7 @@ system_packages() {
         say ""
         say "    sudo apt-get update && sudo apt-get install --no-install-recommends -y $missing"
         say ""
-        say "(Python 3.11 or 3.12 with venv and its shared library, a Java $JAVA_LEAST runtime or newer, Maven, util-linux."
+        say "(Python 3.11 or 3.12 with venv and its shared library, a Java $JAVA_LEAST runtime or newer, Maven, Rust 1.$RUST_LEAST or newer, util-linux."
         say "Elsewhere than on Debian, install the same by the system's own means; PYTHON and JAVA_HOME point at others.)"
         exit 1
     fi
@@ -141,7 +151,25 @@ environment() {
     fi
     "$uv" pip sync --quiet --require-hashes --python "$1/bin/python" "$2"
     "$uv" pip install --quiet --no-deps --python "$1/bin/python" --editable .
+    rm -f "$stamps/engine-$1" # no lock has it, so it was taken out
     stamp "$1" "$3"
+}
+
+# What the engine is made from, as one hash.
+hash_of_engine() { find engine -path engine/target -prune -o -type f -print | LC_ALL=C sort | xargs sha256sum | hash_of -; }
+
+# engine FOLDER HASH: the compiled engine in a virtual environment; built once for both.
+engine() {
+    stamped "engine-$1" "$2" && return 0
+    if ! stamped engine "$2"; then
+        say "Building the engine"
+        rm -rf .tools/engine
+        "$uv" build --quiet --wheel --python "$python" --out-dir .tools/engine engine/python >.tools/engine.log 2>&1 ||
+            { tail -n 30 .tools/engine.log >&2 && fail "the engine could not be built (see .tools/engine.log)"; }
+        stamp engine "$2"
+    fi
+    "$uv" pip install --quiet --no-deps --reinstall --python "$1/bin/python" .tools/engine/audience_engine-*.whl
+    stamp "engine-$1" "$2"
 }
 
 # jars NAME HASH: what local/NAME/pom.xml names, in .jars/NAME.
@@ -225,16 +253,20 @@ home_for_caches() {
 
 main() {
     with_tests=
+    beside=
+    with_bench=
     case "${1:-}" in
     "") ;;
     --tests) with_tests=yes ;;
+    --bench) with_bench=yes ;;
     --print-uv) # for locks/compile.sh
         python=$(.venv/bin/python -c 'import sys; print(sys.executable)')
         find_uv
         printf '%s\n' "$uv"
         return 0
         ;;
-    *) fail "unknown option $1; there are --tests and --print-uv" ;;
+    --load | --peers) beside=${1#--} ;;
+    *) fail "unknown option $1; there are --tests, --load, --peers, --bench and --print-uv" ;;
     esac
     mkdir -p "$stamps" .jars
     if has flock; then # two commands at once (make up, make test) take turns
@@ -250,7 +282,8 @@ main() {
     flink_jars=$(hash_of local/flink/pom.xml)
     data=$(hash_of local/sample/requirements.txt)
     itself=$(hash_of local/bootstrap.sh) # what it looks for may have become more
-    everything="$itself $dev $flink $kafka_jars $flink_jars $data"
+    compiled=$(hash_of_engine)
+    everything="$itself $dev $flink $compiled $kafka_jars $flink_jars $data"
     all=all
     if [ -n "$with_tests" ]; then
         old_segment=$(hash_of tests/sdks/segment-2.3.4.txt)
@@ -260,8 +293,16 @@ main() {
         everything="$everything $old_segment $rudder $node $helm_hash"
         all=all-tests
     fi
+    if [ -n "$with_tests" ]; then
+        beside=load # the tests of the load drive a server
+    fi
+    if [ -n "$beside" ]; then
+        this=$(hash_of "locks/$beside.txt" pyproject.toml)
+        everything="$everything $this"
+        [ -n "$with_tests" ] || all=all-$beside
+    fi
     # Everything stands as it was stamped, and the interpreter, Java and setpriv are still there: nothing to do.
-    if stamped "$all" "$everything" && java_is_usable && has setpriv &&
+    if stamped "$all" "$everything" && java_is_usable && has setpriv && { [ -z "$with_bench" ] || has wrk; } &&
         .venv/bin/python -c '' 2>/dev/null && .venv-flink/bin/python -c '' 2>/dev/null; then
         return 0
     fi
@@ -273,6 +314,8 @@ main() {
     maven=$!
     environment .venv locks/dev.txt "$dev"
     environment .venv-flink locks/flink.txt "$flink"
+    engine .venv "$compiled"
+    engine .venv-flink "$compiled"
     sample "$data"
     wait "$maven" || exit 1
     .venv-flink/bin/python -m find_libpython >/dev/null ||
@@ -282,6 +325,10 @@ main() {
         sdk rudder "$rudder"
         node_sdks "$node"
         build_helm "$helm_hash"
+    fi
+    if [ -n "$beside" ]; then
+        environment ".venv-$beside" "locks/$beside.txt" "$this"
+        engine ".venv-$beside" "$compiled"
     fi
     stamp "$all" "$everything"
     say "Set-up is complete."

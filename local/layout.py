@@ -77,6 +77,15 @@ class Layout:
         return self.flink / "checkpoints"
 
     @property
+    def savepoints(self) -> Path:
+        return self.flink / "savepoints"
+
+    @property
+    def parallelism(self) -> Path:
+        """Holds the job's parallelism where `make job-rescale` has set it."""
+        return self.flink / "parallelism"
+
+    @property
     def flink_temporary(self) -> Path:
         """What Flink's processes keep only while they run. Not in the system's: there PyFlink's folder has one name for
         all accounts, and belongs to the first."""

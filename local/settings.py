@@ -57,7 +57,9 @@ class LocalSettings(BaseSettings):
     jit: Literal["quick", "full"] = "quick"
     """Full: Kafka and the TaskManagers compile twice, for hours of load; it costs most of their first minutes."""
     state_backend: Literal["hashmap", "rocksdb"] = "hashmap"
-    checkpoint_interval_ms: int = Field(default=1000, ge=100)
+    checkpoint_interval_ms: int = Field(default=5000, ge=100)
+    execution_mode: Literal["thread", "process"] = "thread"
+    """Where the job's Python runs: in the TaskManagers' JVMs, or in processes beside them."""
     job: Path = Path("flink_jobs/rule_evaluation/__main__.py")
     """The streaming job that is kept running; relative to the checkout."""
     job_name: str = "rule_evaluation"

@@ -12,3 +12,5 @@ compile() {
 compile locks/services.txt --extra services
 compile locks/flink.txt --extra flink
 compile locks/dev.txt --extra services --extra local --extra dev --constraint locks/services.txt
+compile locks/load.txt --extra services --extra load --constraint locks/services.txt
+compile locks/peers.txt --extra peers

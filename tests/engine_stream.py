@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import re2
 
+from audience.engine import evaluate
 from audience.engine.evaluate import on_event, on_lists, on_time
 from audience.engine.explain import explain
 from audience.engine.program import Program
@@ -102,7 +103,9 @@ class Stream:
         )
         state = stream.state
         on_lists(stream.program, state, world.lists, now_ms=0)
-        state.enter(*(key for key in paused if world.segments[key] is True))
+        for key in paused:
+            if world.segments[key] is True:
+                state.enter(key)
         stream.keep(state)
         return stream
 
@@ -120,7 +123,7 @@ class Stream:
             self.timers(event.received_ms)
             self.program = next(self._next)
             state = self.state
-            on_event(self.program, state, event, event.received_ms)
+            on_event(self.program, state, evaluate.Event.of(event), event.received_ms)
             self.keep(state)
         self.timers(now_ms)
         self._now_ms = now_ms
@@ -136,7 +139,7 @@ class Stream:
 
     @property
     def member(self) -> bool:
-        return SUBJECT in self.state.segments
+        return SUBJECT in self.state
 
     @property
     def value(self) -> Any:

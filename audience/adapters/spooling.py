@@ -16,9 +16,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Final, Protocol
 
-from audience.adapters.sqlite.spool import Row, Spool
+from audience.adapters.sqlite.spool import Row, Spool, SpoolUnusable, left_over
 from audience.ports.event_log import EventLogUnavailable, LogRecord
 
 PATIENCE_S: Final = 2.0
@@ -28,6 +29,8 @@ _AT_ONCE: Final = 1_000
 _LAST_STRETCH_S: Final = 1.0
 _CLOSE_S: Final = 5.0
 """So long the end waits for the spool to drain. What is left waits on the disk for the next start."""
+
+_LEFT_OVER_S: Final = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +57,11 @@ class SpoolingEventLog:
         self._spooling = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
+        self._direct = asyncio.Event()
         if spool.records:
             self._spooling.set()
+        else:
+            self._direct.set()
         self._draining = asyncio.create_task(self._drain(), name="spool")
 
     async def append(self, records: Sequence[LogRecord]) -> None:
@@ -89,6 +95,7 @@ class SpoolingEventLog:
         if not self._spooling.is_set():
             log.warning("Kafka is away, records go to the spool: %s", why)
             self._spooling.set()
+            self._direct.clear()
 
     async def _drain(self) -> None:
         while True:
@@ -115,6 +122,7 @@ class SpoolingEventLog:
                     await self._deliver(await self._spool.head(_AT_ONCE))
             self._under_way.clear()
             self._spooling.clear()
+            self._direct.set()
             log.info("the spool is empty, records go to Kafka directly")
         except TimeoutError as error:
             raise EventLogUnavailable("the last stretch took too long") from error
@@ -150,6 +158,10 @@ class SpoolingEventLog:
             for row_id in [each for each in self._under_way if each <= last_id]:
                 del self._under_way[row_id]
 
+    async def drained(self) -> None:
+        """Return when nothing is left in the spool."""
+        await self._direct.wait()
+
     async def close(self) -> None:
         """Drain the spool if Kafka is there; what is left stays on the disk."""
         with suppress(TimeoutError, EventLogUnavailable):
@@ -179,3 +191,24 @@ async def open_spooling(
         yield event_log
     finally:
         await event_log.close()
+
+
+async def drain_left_over(
+    log_behind: SendingLog, folder: Path, limit_bytes: int, every_s: float = _LEFT_OVER_S
+) -> None:
+    """Again and again, until cancelled: send what processes that are gone have left in spools of this folder."""
+    while True:
+        try:
+            spool = await asyncio.to_thread(left_over, folder, limit_bytes)
+        except SpoolUnusable as error:
+            log.warning("a spool that nobody has cannot be read: %s", error)
+            spool = None
+        if spool is None:
+            await asyncio.sleep(every_s)
+            continue
+        log.info("%d records were left in %s; they are sent now", spool.records, spool.path)
+        try:
+            async with open_spooling(log_behind, spool) as draining:
+                await draining.drained()
+        finally:
+            await spool.close()

@@ -6,6 +6,7 @@ midnight, and digits beyond the millisecond are cut off. Refuses everything else
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,6 +21,21 @@ FIRST_MS: Final = -62_135_596_800_000
 
 def parse_ms(text: str) -> int:
     """The Unix milliseconds of an ISO 8601 date or date-time. Raises ValueError."""
+    # What every SDK sends, as 2026-01-31T12:00:00.123Z; minutes recur, so this takes a third of the time.
+    if len(text) == 24 and text[23] == "Z" and text[19] == "." and text[16] == ":":
+        second, ms = text[17:19], text[20:23]
+        if second < "60" and second.isdecimal() and ms.isdecimal() and text.isascii():
+            return _minute_ms(text[:16]) + int(second) * 1_000 + int(ms)
+    return _any_ms(text)
+
+
+@lru_cache(maxsize=4_096)
+def _minute_ms(text: str) -> int:
+    """As `parse_ms`, of a minute: 2026-01-31T12:00."""
+    return _any_ms(f"{text}:00Z")
+
+
+def _any_ms(text: str) -> int:
     if _SPELLING.fullmatch(text) is None:
         raise ValueError("no ISO 8601 date or date-time")
     moment = datetime.fromisoformat(text if text[-1] != "z" else text.upper())

@@ -65,6 +65,14 @@ class CatalogView:
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluatedSegments:
+    """The live and paused segments of a workspace, and when each live one was saved last (Unix milliseconds)."""
+
+    keys: frozenset[str]
+    live: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentVersion:
     """A rule that a segment has or had."""
 
@@ -132,8 +140,8 @@ class SegmentCatalog(Protocol):
     async def versions(self, workspace: str, key: str, before: int, limit: int) -> Sequence[SegmentVersion]:
         """Up to `limit` versions below `before`, newest first."""
 
-    async def evaluated(self, known: object) -> tuple[object, Mapping[str, frozenset[str]]] | None:
-        """The keys of the live and paused segments of each workspace, and a mark; None while the mark is `known`."""
+    async def evaluated(self, known: object) -> tuple[object, Mapping[str, EvaluatedSegments]] | None:
+        """The live and paused segments of each workspace, and a mark; None while the mark is `known`."""
 
     def publishing(self, limit: int) -> AbstractAsyncContextManager[Sequence[Segment]]:
         """The segments whose last change the jobs have not been told of, oldest change first.
@@ -167,11 +175,29 @@ class Source:
     events_per_s: int | None = None
 
 
+class SourceExists(Exception):
+    """The workspace has a source with this id, or some workspace one with this write key."""
+
+
+class SourceMissing(Exception):
+    """The workspace has no source with this id that could be revoked."""
+
+
 class SourceCatalog(Protocol):
     """The sources and their write keys."""
 
     async def sources(self) -> Sequence[Source]:
         """Every source of every workspace that has not been revoked. Raises StoreUnavailable."""
+
+
+class SourceRegistry(SourceCatalog, Protocol):
+    """The same, for those who manage them."""
+
+    async def create(self, source: Source) -> None:
+        """Add a source, and its workspace where it is new. Raises SourceExists, StoreUnavailable."""
+
+    async def revoke(self, workspace: str, source: str) -> None:
+        """Let nothing in by this source's write key any more. Raises SourceMissing, StoreUnavailable."""
 
 
 ANY_SCOPE: Final = "*"
@@ -183,6 +209,10 @@ SCOPES: Final = (
     "segments:read",
     "segments:write",
     "lists:write",
+    "sources:read",
+    "sources:write",
+    "bad-events:read",
+    "bad-events:replay",
 )
 """What tokens can be made for."""
 

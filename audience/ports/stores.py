@@ -37,6 +37,9 @@ class ProfileStore(Protocol):
         Raises RecordRefused; then any other part may have been written.
         """
 
+    async def rewrite(self, profiles: Sequence[Profile]) -> int:
+        """As `put_many`, and also where the stored version is the same: to mend what is not as it was written."""
+
     async def check(self) -> None:
         """Return when the store answers; raise StoreUnavailable otherwise."""
 
@@ -49,6 +52,26 @@ class MembershipIndex(Protocol):
 
         Raises StoreUnavailable, RecordRefused; a batch is applied whole or not at all.
         """
+
+    async def rewrite(self, profiles: Sequence[Profile]) -> int:
+        """As `put_many`, and also where the version is the same: every membership of each profile is made right.
+
+        Tells of no changes: what is mended had been told of.
+        """
+
+    async def held(
+        self, workspace: str, profile_ids: Sequence[str]
+    ) -> Mapping[str, tuple[int, tuple[Membership, ...]]]:
+        """The version and the memberships that the index has of each profile that it knows. Raises StoreUnavailable."""
+
+    async def recount(self, workspace: str, segment: str) -> int:
+        """Make the members those that the profiles have, and count the size anew; gives how many rows were wrong.
+
+        Reads every profile. Raises StoreUnavailable.
+        """
+
+    async def counted(self, workspace: str) -> Mapping[str, int]:
+        """Each segment's members, counted one by one: what `sizes` must be. Slow. Raises StoreUnavailable."""
 
     async def sizes(self, workspace: str) -> Mapping[str, int]:
         """The number of members of each segment that has any. Raises StoreUnavailable."""

@@ -29,10 +29,19 @@ def key_of(workspace: str, identifier: str) -> str:
     return f"{workspace}:{identifier}"
 
 
+class PlanViolation(Struct, frozen=True, gc=False):
+    """What is wrong with an accepted event by its source's tracking plan. `path` is a JSON pointer into the event."""
+
+    code: str
+    path: str
+    message: str
+
+
 class EventRecord(Struct, frozen=True, gc=False, tag_field="schema", tag="event/1", omit_defaults=True, kw_only=True):
     """An accepted event (topic `events`, key = profile). Times are Unix milliseconds, but for the originals.
 
     `original_timestamp` and `sent_at` stand as the SDK sent them; `integrations` and `context` are kept whole.
+    `violation` is there where the source's tracking plan says that such events are flagged.
     """
 
     workspace: str
@@ -53,6 +62,7 @@ class EventRecord(Struct, frozen=True, gc=False, tag_field="schema", tag="event/
     integrations: dict[str, Any] = msgspec.field(default_factory=dict)
     original_timestamp: str | None = None
     sent_at: str | None = None
+    violation: PlanViolation | None = None
 
 
 class ExplainCommand(Struct, frozen=True, gc=False, tag_field="schema", tag="command.explain/1", kw_only=True):
@@ -76,8 +86,8 @@ class ProfileListsRecord(Struct, frozen=True, gc=False, tag_field="schema", tag=
     lists: tuple[str, ...]
 
 
-ProfileInput = EventRecord | ExplainCommand | ProfileListsRecord
-"""What the streaming job reads by profile, told apart by ``schema``."""
+ProfileCommand = ExplainCommand | ProfileListsRecord
+"""What the streaming job reads by profile beside events, told apart by ``schema``."""
 
 
 class ExplainReply(
@@ -192,7 +202,7 @@ _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 """Any record of this module to its JSON bytes."""
 
-decode_profile_input = msgspec.json.Decoder(ProfileInput).decode
+decode_profile_command = msgspec.json.Decoder(ProfileCommand).decode
 decode_event = msgspec.json.Decoder(EventRecord).decode
 decode_bad_event = msgspec.json.Decoder(BadEventRecord).decode
 decode_definition = msgspec.json.Decoder(Definition).decode

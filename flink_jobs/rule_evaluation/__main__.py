@@ -4,6 +4,7 @@ from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
 
 from audience.adapters.kafka.compacted import read_compacted
+from flink_jobs.rule_evaluation.modes import options
 from flink_jobs.rule_evaluation.settings import JobSettings
 from flink_jobs.rule_evaluation.topology import DEFINED_IN, JOB_NAME, build
 
@@ -12,8 +13,8 @@ def main() -> None:
     """Build the graph and hand it to the cluster that the Flink client was pointed to."""
     settings = JobSettings()
     config = Configuration()
-    config.set_string("python.execution-mode", settings.python_execution_mode)
-    config.set_string("pipeline.object-reuse", "true")
+    for name, value in options(settings).items():
+        config.set_string(name, value)
     env = StreamExecutionEnvironment.get_execution_environment(config)
     env.set_parallelism(settings.parallelism)
     env.set_max_parallelism(settings.max_parallelism)

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from audience.engine.evaluate import Outcome, on_event, on_lists, on_time
+from audience.engine.evaluate import Event, Outcome, on_event, on_lists, on_time
 from audience.engine.explain import explain
 from audience.engine.program import Program
 from audience.engine.state import ProfileState
@@ -26,10 +26,10 @@ from audience.wire.topics import (
     ExplainCommand,
     ExplainReply,
     MembershipChange,
-    ProfileListsRecord,
     ProfileRecord,
     SegmentRecord,
 )
+from flink_jobs.rule_evaluation.delays import Delays
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +51,22 @@ class Counters:
 
     events: int = 0
     duplicates: int = 0
+    leaves: int = 0
+    """Windows and sequences that were measured."""
+    evaluations: int = 0
+    """Rules that were evaluated, because something that they rest on had changed."""
     changes: int = 0
     timers: int = 0
     failures: int = 0
     state_reads: int = 0
+    cache_hits: int = 0
+    state_writes: int = 0
+    state_bytes: int = 0
+    """Of all writes together: divided by their number, the size of a profile."""
+    newest_ms: int = 0
+    """When the newest event that has been evaluated was accepted."""
+    delays: Delays = field(default_factory=Delays)
+    """From an event's acceptance to its evaluation."""
 
 
 @dataclass(slots=True)
@@ -124,20 +136,29 @@ class Evaluator:
     def input(self, key: str, value: str, load: Load) -> Step:
         """Process an event, a command or the lists of a profile."""
         try:
-            record = topics.decode_profile_input(value)
+            event = Event.parse(value.encode())
+            if event is not None:
+                return self._event(key, event, load)
+            record = topics.decode_profile_command(value)
             state = self._state(key, record.profile_id, load)
             if isinstance(record, ExplainCommand):
                 return self._explain(state, record)
             program = self._program(record.workspace)
-            if isinstance(record, ProfileListsRecord):
-                outcome = on_lists(program, state, frozenset(record.lists), self._clock_ms())
-            else:
-                self.counters.events += 1
-                outcome = on_event(program, state, record, self._clock_ms())
-                self.counters.duplicates += outcome.duplicate
+            outcome = on_lists(program, state, frozenset(record.lists), self._clock_ms())
             return self._step(record.workspace, state, outcome)
         except Exception as error:  # noqa: BLE001  whatever one event causes, the job goes on and the event is kept
             return self._failed(key, value.encode("utf-8", "surrogatepass"), error)
+
+    def _event(self, key: str, event: Event, load: Load) -> Step:
+        state = self._state(key, event.profile_id, load)
+        now_ms = self._clock_ms()
+        counters = self.counters
+        counters.events += 1
+        counters.newest_ms = max(counters.newest_ms, event.received_ms)
+        counters.delays.observe(now_ms - event.received_ms)
+        outcome = on_event(self._program(event.workspace), state, event, now_ms)
+        counters.duplicates += outcome.duplicate
+        return self._step(event.workspace, state, outcome)
 
     def timer(self, key: str, at_ms: int, load: Load) -> Step:
         """The profile's timer has fired."""
@@ -162,6 +183,7 @@ class Evaluator:
         states = self._states
         state = states.get(key)
         if state is not None:
+            self.counters.cache_hits += 1
             states.move_to_end(key)
             return state
         self.counters.state_reads += 1
@@ -179,9 +201,13 @@ class Evaluator:
         if outcome.visible or 0 < state.version < self._first_version:
             state.version = max(state.version + 1, self._first_version)
             step.records = list(self._told(workspace, state, outcome))
+        self.counters.leaves += outcome.leaves
+        self.counters.evaluations += outcome.evaluations
         self.counters.changes += len(outcome.changes)
         self._arm(state, step)
         step.state = encode_state(state)
+        self.counters.state_writes += 1
+        self.counters.state_bytes += len(step.state)
         return step
 
     def _told(self, workspace: str, state: ProfileState, outcome: Outcome) -> Iterable[Record]:
@@ -203,7 +229,7 @@ class Evaluator:
             version=state.version,
             created_ms=state.created_ms,
             updated_ms=state.updated_ms,
-            traits=state.traits.values,
+            traits=state.traits,
             computed=state.computed,
             segments=[Membership(segment, since_ms) for segment, since_ms in state.segments.items()],
         )

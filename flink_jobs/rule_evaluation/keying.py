@@ -5,11 +5,21 @@ rows that the Kafka source gives already, by PyFlink's internals: it belongs to 
 pins, and tests/integration/jobs/test_keying.py runs it.
 """
 
-from pyflink.common import Types
+from pyflink.common import Row, Types
 from pyflink.datastream import DataStream, KeyedStream
 from pyflink.java_gateway import get_gateway
 
 KEY_VALUE = Types.ROW([Types.STRING(), Types.STRING()])
+
+
+def key_by_function(stream: DataStream) -> KeyedStream:
+    """The same by PyFlink's public interface; a keyed function is given the whole row."""
+    return stream.key_by(_first_field, Types.STRING())
+
+
+def _first_field(row: Row) -> str:
+    key: str = row[0]
+    return key
 
 
 def key_by_first_field(stream: DataStream) -> KeyedStream:

@@ -5,6 +5,8 @@ restore. Keyed state is one value a profile. What was deleted stays in broadcast
 that the job was submitted with cannot bring it back.
 """
 
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,8 +17,11 @@ from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 from audience.adapters.kafka.epochs import next_epoch
 from audience.adapters.regex import compile_regex
 from flink_jobs.rule_evaluation.evaluator import Evaluator, Step
-from flink_jobs.rule_evaluation.metrics import register
+from flink_jobs.rule_evaluation.metrics import Shown
+from flink_jobs.rule_evaluation.modes import actual
 from flink_jobs.rule_evaluation.settings import JobSettings
+
+logger = logging.getLogger(__name__)
 
 DEFINITIONS = MapStateDescriptor("definitions", Types.STRING(), Types.STRING())
 PROFILE = ValueStateDescriptor("profile", Types.PICKLED_BYTE_ARRAY())
@@ -33,12 +38,18 @@ class EvaluateRules(KeyedBroadcastProcessFunction):  # type: ignore[misc]  # pyf
     def open(self, context: RuntimeContext) -> None:
         self._state = context.get_state(PROFILE)
         self._restored = False
+        mode, wanted = actual(), self._settings.python_execution_mode
+        logger.log(
+            logging.INFO if mode == wanted else logging.ERROR,
+            "Python runs in %s mode, as process %d; %s mode was asked for", mode, os.getpid(), wanted,
+        )  # fmt: skip
         self._evaluator = Evaluator(
             epoch=next_epoch(self._settings.kafka_bootstrap_servers),
             regex=compile_regex,
             cached_profiles=self._settings.cached_profiles,
         )
-        register(context.get_metrics_group(), self._evaluator.counters)
+        self._shown = Shown(context.get_metrics_group(), self._evaluator.counters, mode)
+        self._shown.update()
 
     def process_element(self, value: str, context: Any) -> Iterator[Row]:
         self._restore(context)
@@ -73,5 +84,13 @@ class EvaluateRules(KeyedBroadcastProcessFunction):  # type: ignore[misc]  # pyf
             context.timer_service().delete_processing_time_timer(step.delete_timer_ms)
         if step.set_timer_ms is not None:
             context.timer_service().register_processing_time_timer(step.set_timer_ms)
+        self._shown.update()
         for record in step.records:
             yield Row(*record)
+
+
+class EvaluateRulesOfRows(EvaluateRules):
+    """For a stream that a Python function has keyed, whose elements are whole rows."""
+
+    def process_element(self, value: Row, context: Any) -> Iterator[Row]:
+        return super().process_element(value[1], context)

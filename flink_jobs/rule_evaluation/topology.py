@@ -12,8 +12,8 @@ from pyflink.table import StreamTableEnvironment
 
 from audience.adapters.kafka.address import parse
 from audience.wire import topics
-from flink_jobs.rule_evaluation.keying import KEY_VALUE, key_by_first_field
-from flink_jobs.rule_evaluation.operator import DEFINITIONS, EvaluateRules
+from flink_jobs.rule_evaluation.keying import KEY_VALUE, key_by_first_field, key_by_function
+from flink_jobs.rule_evaluation.operator import DEFINITIONS, EvaluateRules, EvaluateRulesOfRows
 from flink_jobs.rule_evaluation.settings import JobSettings
 
 JOB_NAME: Final = "rule_evaluation"
@@ -23,6 +23,8 @@ OUTPUTS: Final = (topics.MEMBERSHIPS, topics.PROFILES, topics.EVENTS_BAD, topics
 _OUTPUT = Types.ROW_NAMED(["topic", "record_key", "record_value"], [Types.STRING()] * 3)
 _READER_CLOSE_MS: Final = 2_000
 """How long a reader may take to close. Flink's default of 30 s holds up every failover while a broker is away."""
+_SINK_BATCH_BYTES: Final = 256 * 1024
+"""The client's 16 KiB would be full, and sent, long before `sink_linger_ms` is over."""
 _RAW = (
     "'key.format' = 'raw', 'key.fields' = 'record_key', 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY'"
 )
@@ -34,10 +36,12 @@ def build(env: StreamExecutionEnvironment, settings: JobSettings, current: Seque
     tables.get_config().set("table.exec.uid.generation", "ALWAYS")
     inputs = _source(tables, settings, "profile_inputs", topics.EVENTS, topics.COMMANDS, topics.PROFILE_LISTS)
     definitions = _source(tables, settings, "definitions", *DEFINED_IN)
+    by_function = settings.keying == "python"
+    keyed = key_by_function(inputs) if by_function else key_by_first_field(inputs)
+    operator = (EvaluateRulesOfRows if by_function else EvaluateRules)(settings, current)
     evaluated = (
-        key_by_first_field(inputs)
-        .connect(definitions.broadcast(DEFINITIONS))
-        .process(EvaluateRules(settings, current), _OUTPUT)
+        keyed.connect(definitions.broadcast(DEFINITIONS))
+        .process(operator, _OUTPUT)
         .name("evaluate rules")
         .uid("evaluate-rules")
     )
@@ -68,7 +72,9 @@ def _sink(tables: StreamTableEnvironment, settings: JobSettings, records: DataSt
                 topic STRING NOT NULL METADATA, record_key STRING, record_value STRING) WITH (
             'connector' = 'kafka', 'topic' = '{";".join(OUTPUTS)}', {_RAW},
             {_connection(settings)},
-            'properties.compression.type' = 'lz4',
+            'properties.compression.type' = '{settings.sink_compression}',
+            'properties.linger.ms' = '{settings.sink_linger_ms}',
+            'properties.batch.size' = '{_SINK_BATCH_BYTES}',
             'sink.delivery-guarantee' = 'at-least-once')"""
     )
     statements = tables.create_statement_set()

@@ -1,6 +1,6 @@
 """The engine alone: JSON and state bytes in, state bytes out, for more and more rules.
 
-    python -m load_tests.engine.bench --rules 10,100,1000,5000
+    python -m load_tests.engine.bench --rules 10,100,1000,5000 --report load_tests/reports/engine
 
 One process. Each round takes the next part of one stream of events through every program in turn, so that a noisy
 machine is noisy for all of them alike; figures are the median round and its range. The membership changes of the first
@@ -8,8 +8,8 @@ events are compared with the oracle of the tests before anything is timed.
 """
 
 import argparse
-import json
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,15 +21,18 @@ from rich.progress import track
 from rich.table import Table
 
 from audience.adapters.regex import compile_regex
-from audience.engine.evaluate import on_event
+from audience.engine.evaluate import Event, on_event
 from audience.engine.program import Program
 from audience.rules import parse_rule
 from audience.wire.state import decode_state, encode_state, new_state
 from audience.wire.topics import decode_event
 from load_tests.engine.workload import Workload, chunks, rules, workload
+from load_tests.figures import Figure, figure, shown, write
+from load_tests.selected import Index
 
 SEED: Final = 20_261_121
 ROUNDS: Final = 7
+WIDTH_OF_FILES: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,19 @@ class Result:
     least_us: float
     most_us: float
     changes_an_event: float
+    selected_an_event: float
+    """Live rules that an event selects (`load_tests.selected`): what is evaluated, where rules x events is not."""
     state_bytes: float
+    rounds_us: tuple[float, ...]
 
     @property
     def events_per_s(self) -> float:
         return 1e6 / self.median_us
+
+    @property
+    def evaluations_per_s(self) -> tuple[float, ...]:
+        """Of each round."""
+        return tuple(self.selected_an_event * 1e6 / each for each in self.rounds_us)
 
 
 class Subject:
@@ -55,7 +66,9 @@ class Subject:
     def __init__(self, count: int, seed: int) -> None:
         self.count = count
         self.program = Program(compile_regex)
-        for number, rule in enumerate(rules(count, seed)):
+        written = rules(count, seed)
+        self.index = Index(written)
+        for number, rule in enumerate(written):
             self.program.put(f"segment-{number}", parse_rule(rule, regex=compile_regex), version=1, revision=number + 1)
         self.states: dict[str, bytes] = {}
         self.changes = 0
@@ -68,7 +81,7 @@ class Subject:
         changes = 0
         began = time.process_time()
         for key, data, now_ms in events:
-            event = decode_event(data)
+            event = Event.parse(data)
             kept = states.get(key)
             state = new_state(event.profile_id) if kept is None else decode_state(kept)
             changes += len(on_event(program, state, event, now_ms).changes)
@@ -83,11 +96,13 @@ class Subject:
         sizes = [len(state) for state in self.states.values()]
         return Result(
             rules=self.count,
-            leaves=len(self.program.leaves) + len(self.program.sequences),
+            leaves=self.program.leaf_count,
             median_us=round(statistics.median(each), 2),
             least_us=round(each[0], 2),
             most_us=round(each[-1], 2),
             changes_an_event=round(self.changes / self.events, 2),
+            selected_an_event=round(self.index.counted.an_event, 2),
+            rounds_us=tuple(round(1e6 * seconds, 2) for seconds in self.rounds),
             state_bytes=round(statistics.mean(sizes)),
         )
 
@@ -103,7 +118,27 @@ def measure(counts: Sequence[int], work: Workload, warm_share: float) -> list[Re
     for part in track(list(chunks(timed, -(-len(timed) // ROUNDS))), "Measuring"):
         for subject in subjects:
             subject.rounds.append(subject.take(part) / len(part))
+    for _, data, _ in timed:
+        event = decode_event(data)
+        for subject in subjects:
+            subject.index.count(event.type, event.name, event.traits)
     return [subject.result() for subject in subjects]
+
+
+def figures_of(results: Sequence[Result]) -> list[Figure]:
+    """The figures that have targets, where the numbers of rules that they are of were measured; and all the others."""
+    by_rules = {each.rules: each for each in results}
+    told = []
+    if 1_000 in by_rules:
+        told.append(figure("engine: events, 1,000 rules", [1e6 / each for each in by_rules[1_000].rounds_us]))
+        told.append(figure("engine: rule evaluations, 1,000 rules", by_rules[1_000].evaluations_per_s))
+    if 10 in by_rules and 5_000 in by_rules:
+        pairs = zip(by_rules[5_000].rounds_us, by_rules[10].rounds_us, strict=True)
+        told.append(figure("engine: cost of 5,000 rules beside 10", [many / few for many, few in pairs]))
+    for each in results:
+        told.append(shown(f"engine: an event, {each.rules:,} rules", "us", "lower", each.rounds_us))
+        told.append(shown(f"engine: state, {each.rules:,} rules", "bytes", "lower", [each.state_bytes]))
+    return told
 
 
 def main() -> None:
@@ -113,11 +148,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=60_000)
     parser.add_argument("--profiles", type=int, default=2_000)
     parser.add_argument("--days", type=float, default=60)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--report", type=Path, help="where to write NAME.json")
     asked = parser.parse_args()
+    began = time.monotonic()
     work = workload(asked.events, asked.profiles, asked.days, SEED)
     results = measure([int(each) for each in asked.rules.split(",")], work, warm_share=0.5)
-    table = Table("rules", "leaves", "events/s a core", "µs an event", "range", "changes an event", "state bytes")
+    table = Table("rules", "leaves", "events/s a core", "µs an event", "range", "changes an event")
+    for title in ("selected an event", "evaluations/s", "rules x events/s", "state bytes"):
+        table.add_column(title)
     for each in results:
         table.add_row(
             f"{each.rules:,}",
@@ -126,11 +164,18 @@ def main() -> None:
             f"{each.median_us:.1f}",
             f"{each.least_us:.1f} to {each.most_us:.1f}",
             f"{each.changes_an_event:.2f}",
+            f"{each.selected_an_event:.1f}",
+            f"{statistics.median(each.evaluations_per_s):,.0f}",
+            f"{each.rules * each.events_per_s:,.0f}",
             f"{each.state_bytes:,.0f}",
         )
-    Console().print(table)
-    if asked.json:
-        asked.json.write_text(json.dumps([asdict(each) for each in results], indent=2) + "\n")
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES)
+    console.print(table)
+    if asked.report:
+        details = {"results": [asdict(each) for each in results], "event_bytes": work.size_bytes}
+        seconds = time.monotonic() - began
+        path = asked.report.with_suffix(".json")
+        write(path, "engine", "make bench-engine", figures_of(results), seconds=seconds, details=details)
 
 
 if __name__ == "__main__":

@@ -85,12 +85,14 @@ def configuration(settings: LocalSettings, layout: Layout) -> dict[str, Any]:
         "taskmanager.numberOfTaskSlots": 1,
         "parallelism.default": len(TASKMANAGERS),
         "env.java.opts.all": " ".join(java_options(layout)),
-        "python.execution-mode": "thread",
+        "python.execution-mode": settings.execution_mode,
         "python.executable": str(layout.flink_python),
         "python.client.executable": str(layout.flink_python),
         "io.tmp.dirs": str(layout.flink_temporary),
         # The job is submitted by `local`; a web page that takes jars would take anybody's.
         "web.submit.enable": False,
+        # Whoever watches sees what was a second ago, not ten. Nobody asks while nobody watches.
+        "metrics.fetcher.update-interval": 1000,
         # A process that was killed is missed within seconds, where the defaults (10 s, 50 s) would wait a minute.
         # The limit leaves room for a machine that has other things to do.
         "heartbeat.interval": 2000,

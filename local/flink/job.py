@@ -1,8 +1,8 @@
 """Keeps one job running on the JobManager: a small program that supervisord runs beside Flink's own processes.
 
 A standalone JobManager forgets its jobs when it ends. This program looks, and where the job is not there, submits it
-from the newest complete checkpoint on disk, so that state outlives `make down`, a killed JobManager and a killed
-supervisor. It begins without state only where no checkpoint exists at all; it never passes one over in silence.
+from the newest complete checkpoint or savepoint on disk, so that state outlives `make down`, a killed JobManager and a
+killed supervisor. It begins without state only where there is none at all; it never passes one over in silence.
 
 Told to stop (TERM), it cancels the job, which keeps its last checkpoint: TaskManagers that stop while a job runs wait
 for it in vain for seconds. Killed, it leaves the job running, and finds it again.
@@ -10,6 +10,7 @@ for it in vain for seconds. Killed, it leaves the job running, and finds it agai
 
 import argparse
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -42,20 +43,31 @@ class Watch:
     rest: str
     name: str
     checkpoints: Path
+    savepoints: Path
+    parallelism: Path
+    """The file that says how many subtasks the job is to have; without it, as many as the job's own setting says."""
     command: tuple[str, ...]
     script: Path
 
 
 def submission(watch: Watch) -> list[str]:
-    """The command that submits the job, from the newest checkpoint where there is one."""
-    found = checkpoints.newest(watch.checkpoints)
+    """The command that submits the job, from the newest checkpoint or savepoint where there is one."""
+    found = checkpoints.start_from(watch.checkpoints, watch.savepoints)
     if found is None:
         LOG.info("no checkpoint is there: the job begins without state")
         start: list[str] = []
     else:
-        LOG.info("the job begins from checkpoint %d of job %s", found.number, found.job)
+        LOG.info("the job begins from %s", found.what)
         start = ["--fromSavepoint", found.path.as_uri()]
     return [*watch.command, *start, "--python", str(watch.script)]
+
+
+def environment(watch: Watch) -> dict[str, str]:
+    """The client's environment, with the parallelism that was asked for."""
+    try:
+        return {**os.environ, "AUDIENCE_PARALLELISM": watch.parallelism.read_text().strip()}
+    except FileNotFoundError:
+        return dict(os.environ)
 
 
 def needs_submission(jobs: Sequence[Job]) -> bool:
@@ -95,12 +107,14 @@ def submit_by(watch: Watch) -> bool:
     """Run the client. What it says goes to our log."""
     began = time.monotonic()
     try:
-        done = subprocess.run([*tied(), *submission(watch)], timeout=SUBMIT_WITHIN_S, check=False)
+        done = subprocess.run(
+            [*tied(), *submission(watch)], env=environment(watch), timeout=SUBMIT_WITHIN_S, check=False
+        )
     except subprocess.TimeoutExpired:
         LOG.warning("the client did not end within %g s", SUBMIT_WITHIN_S)
         return False
     LOG.info("the client ended with %d after %.1f s", done.returncode, time.monotonic() - began)
-    if done.returncode != 0 and checkpoints.newest(watch.checkpoints) is not None:
+    if done.returncode != 0 and checkpoints.start_from(watch.checkpoints, watch.savepoints) is not None:
         LOG.error(
             "the job was not accepted with the state of its last checkpoint: the reason is the last `Caused by` above. "
             "Where operators of the job have changed, their state fits no more, and `make reset` begins anew."
@@ -142,13 +156,16 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--rest", required=True, help="the JobManager's address")
     parser.add_argument("--name", required=True, help="the job's name")
     parser.add_argument("--checkpoints", required=True, type=Path)
+    parser.add_argument("--savepoints", required=True, type=Path)
+    parser.add_argument("--parallelism", required=True, type=Path, help="the file that holds it")
     parser.add_argument("--script", required=True, type=Path, help="the job's program")
     parser.add_argument("command", nargs="+", help="the client's command, after --")
     given = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _told_to_stop)
-    keep(Watch(given.rest, given.name, given.checkpoints, tuple(given.command), given.script))
+    files = (given.checkpoints, given.savepoints, given.parallelism)
+    keep(Watch(given.rest, given.name, *files, tuple(given.command), given.script))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ def parts(
             **jvm.environment(layout),
             **job_env,
             "AUDIENCE_CHECKPOINT_INTERVAL_MS": str(settings.checkpoint_interval_ms),
+            "AUDIENCE_PYTHON_EXECUTION_MODE": settings.execution_mode,
         },
         stop_group=True,
     )
@@ -106,7 +107,8 @@ def _taskmanager(settings: LocalSettings, layout: Layout, manager: JobManager, n
 def _job_command(settings: LocalSettings, layout: Layout) -> tuple[str, ...]:
     script = ROOT / settings.job
     keeper = (str(layout.python), "-m", "local.flink.job", "--rest", address(settings), "--name", settings.job_name)
-    files = ("--checkpoints", str(layout.checkpoints), "--script", str(script))
+    states = ("--checkpoints", str(layout.checkpoints), "--savepoints", str(layout.savepoints))
+    files = (*states, "--parallelism", str(layout.parallelism), "--script", str(script))
     return (*keeper, *files, "--", *jvm.client(layout), "run", "--detached")
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from services._kit import errors, health
+from services._kit import errors, health, reference
 from services._kit.health import Check
 from services._kit.request_id import RequestIdMiddleware
 
@@ -18,7 +18,9 @@ class Opener(Protocol):
     async def __call__(self, app: FastAPI, stack: AsyncExitStack, /) -> Mapping[str, Check]: ...
 
 
-def create_app(title: str, version: str, open_resources: Opener, registry: CollectorRegistry) -> FastAPI:
+def create_app(
+    title: str, version: str, open_resources: Opener, registry: CollectorRegistry, shape: errors.Shape = errors.plain
+) -> FastAPI:
     """A FastAPI application whose resources open in one exit stack, so that a failed start still closes."""
     checks: dict[str, Check] = {}
 
@@ -29,8 +31,9 @@ def create_app(title: str, version: str, open_resources: Opener, registry: Colle
             yield
             checks.clear()
 
-    app = FastAPI(title=title, version=version, lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app = FastAPI(title=title, version=version, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(RequestIdMiddleware)
-    errors.install(app)
+    errors.install(app, shape)
     health.install(app, checks, registry)
+    reference.install(app)
     return app

@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from starlette.responses import Response
+
+from services._kit.processes import exposition
 
 Check = Callable[[], Awaitable[None]]
 """Returns when the dependency answers and raises otherwise; what it raises is shown."""
@@ -49,4 +51,4 @@ def install(app: FastAPI, checks: Mapping[str, Check], registry: CollectorRegist
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(exposition(registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,6 +1,8 @@
 """Runs an application until it is told to stop; then the requests in flight are answered first."""
 
+import resource
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -9,6 +11,9 @@ from services._kit.protocol import LimitedProtocol
 from services._kit.settings import ServiceSettings
 
 GRACE_S = 20
+BACKLOG = 16_384
+"""Connections that wait to be taken, as far as the system (net.core.somaxconn) lets them; more are not answered."""
+
 KEEP_ALIVE_S = 75
 """Longer than load balancers keep idle connections (60 s), so that it is never we who close one under a request."""
 
@@ -37,10 +42,23 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def _open_files() -> None:
+    """As many as the system lets us have: each connection is one, and the usual soft limit is 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def serve(app: ASGIApp, settings: ServiceSettings, stopping: Stopping | None = None) -> None:
     """Serve `app` on the settings' address; returns after a graceful stop."""
-    config = uvicorn.Config(
+    _open_files()
+    _Server(config_of(app, settings), stopping or Stopping()).run()
+
+
+def config_of(app: ASGIApp | str, settings: ServiceSettings, **more: Any) -> uvicorn.Config:
+    """How every service is served. `app` as text names what makes it: ``module:function``."""
+    return uvicorn.Config(
         app,
+        factory=isinstance(app, str),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -48,11 +66,12 @@ def serve(app: ASGIApp, settings: ServiceSettings, stopping: Stopping | None = N
         http=LimitedProtocol,
         ws="none",
         access_log=False,
+        backlog=BACKLOG,
         server_header=False,
         proxy_headers=False,  # addresses come from settings, not from headers that anybody may send
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
+        **more,
     )
-    _Server(config, stopping or Stopping()).run()

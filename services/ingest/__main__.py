@@ -1,51 +1,21 @@
 """Starts ingest-api: ``python -m services.ingest``."""
 
-from contextlib import AsyncExitStack
-
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-
-from audience.adapters.kafka.producer import open_event_log
-from audience.adapters.postgres.pool import open_pool
-from audience.adapters.postgres.sources import PostgresSourceCatalog
-from audience.adapters.spooling import open_spooling
-from audience.adapters.sqlite.spool import open_spool
 from audience.telemetry import logs
-from audience.wire.topics import EVENTS, EVENTS_BAD
+from services._kit.processes import cores, serve_processes
 from services._kit.server import serve
-from services.ingest.app import Ports, ingest_app
 from services.ingest.settings import IngestSettings
+from services.ingest.starting import build
 
 
 def main() -> None:
     """Serve until told to stop."""
     settings = IngestSettings()  # type: ignore[call-arg]  # the environment gives them
-    logs.configure("ingest-api", settings.log_level)
-
-    async def open_ports(stack: AsyncExitStack) -> Ports:
-        pool = await stack.enter_async_context(
-            open_pool(settings.postgres_dsn.get_secret_value(), max_size=2, application="ingest-api")
-        )
-        event_log = await stack.enter_async_context(
-            open_event_log(
-                settings.kafka_bootstrap_servers,
-                "ingest-api",
-                timeout_s=settings.append_timeout_s,
-                tireless=settings.ingest_spool is not None,
-                topics=(EVENTS, EVENTS_BAD),
-            )
-        )
-        catalog = PostgresSourceCatalog(pool)
-        if settings.ingest_spool is None:
-            return Ports(event_log, catalog)
-        limit_bytes = settings.ingest_spool_mib * 1024 * 1024
-        spool = await stack.enter_async_context(open_spool(settings.ingest_spool, limit_bytes))
-        spooling = open_spooling(event_log, spool, settings.ingest_spool_after_s)
-        return Ports(await stack.enter_async_context(spooling), catalog, spool)
-
-    registry = CollectorRegistry()
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
-    serve(ingest_app(settings, registry, open_ports), settings)
+    processes = settings.ingest_processes or (cores() if settings.environment == "production" else 1)
+    if processes == 1:
+        serve(build(settings), settings)
+    else:
+        logs.configure("ingest-api", settings.log_level)
+        serve_processes("services.ingest.starting:worker", settings, processes)
 
 
 if __name__ == "__main__":

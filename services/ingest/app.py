@@ -1,10 +1,9 @@
 """The application: what it opens when it starts, its routes, what readiness means."""
 
-import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,15 +13,18 @@ from starlette.responses import JSONResponse
 
 from audience.ports.catalog import SourceCatalog
 from audience.ports.event_log import EventLog, EventLogUnavailable
+from audience.ports.tracking_plans import TrackingPlanCatalog
 from services._kit.app import create_app
 from services._kit.demo import WRITE_KEY, refuse_demo_credentials
 from services._kit.errors import ApiError, unavailable
 from services._kit.health import Check, Degraded
+from services._kit.tasks import background
 from services.ingest import openapi
 from services.ingest.browser import SETTINGS_MAX_AGE_S, address_of, settings_of
 from services.ingest.intake import Intake
 from services.ingest.limits import Limits
 from services.ingest.metrics import IngestMetrics
+from services.ingest.plans import Plans
 from services.ingest.rates import Rates
 from services.ingest.repeats import Repeats
 from services.ingest.room import Room
@@ -52,6 +54,7 @@ class Ports:
 
     event_log: EventLog
     catalog: SourceCatalog
+    plans: TrackingPlanCatalog
     spool: Spool | None = None
 
 
@@ -64,7 +67,6 @@ def ingest_app(
 ) -> EventRoutes:
     """ingest-api over these ports; `.api` is its FastAPI application."""
     metrics = IngestMetrics(registry)
-    intake = Intake(limits or Limits(), lambda: time.time_ns() // 1_000_000, lambda: secrets.token_hex(16))
 
     async def open_resources(app: FastAPI, stack: AsyncExitStack) -> Mapping[str, Check]:
         ports = await open_ports(stack)
@@ -72,7 +74,14 @@ def ingest_app(
         barred = {WRITE_KEY} if settings.environment == "production" else ()
         sources = Sources(ports.catalog, settings.sources_refresh_s, metrics, time.monotonic, barred)
         await sources.attempt()
-        await stack.enter_async_context(_running(sources.follow()))
+        await stack.enter_async_context(background(sources.follow(), "sources"))
+        plans = Plans(ports.plans, settings.sources_refresh_s, metrics)
+        await plans.attempt()
+        stack.push_async_callback(plans.attempt)  # what was counted last
+        await stack.enter_async_context(background(plans.follow(), "plans"))
+        intake = Intake(
+            limits or Limits(), lambda: time.time_ns() // 1_000_000, lambda: secrets.token_hex(16), plans.of
+        )
         app.state.sources = sources
         app.state.door = Door(
             intake,
@@ -82,10 +91,12 @@ def ingest_app(
             Room(settings.ingest_in_flight, settings.ingest_in_flight_mib * 1024 * 1024),
             Rates(settings.ingest_source_events_per_s, time.monotonic),
             Repeats(),
+            plans,
         )
         kafka: Check = ports.event_log.check
         if (spool := ports.spool) is not None:
             metrics.watch_spool(lambda: spool.records, lambda: spool.bytes, lambda: spool.oldest_s)
+            await stack.enter_async_context(background(metrics.keep_looking(), "spool-metrics"))
             kafka = _or_spool(kafka, spool)
         return {"kafka": kafka, "sources": sources.check}
 
@@ -107,18 +118,6 @@ def _or_spool(check: Check, spool: Spool) -> Check:
             raise Degraded(f"records go to the spool, which holds {spool.records}: {error}") from error
 
     return checked
-
-
-@asynccontextmanager
-async def _running(task: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """A background task for as long as the block lasts."""
-    running = asyncio.create_task(task)
-    try:
-        yield
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
 
 
 def _add_settings_route(app: FastAPI, public_url: str) -> None:

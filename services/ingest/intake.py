@@ -8,10 +8,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import msgspec
+
 from audience.events.normalise import Envelope, NotValid, id_text, normalise, time_of
+from audience.events.tracking_plans import Plan, Violation
 from audience.ports.catalog import Source
 from audience.ports.event_log import LogRecord
-from audience.wire.topics import EVENTS, EVENTS_BAD, BadEventRecord, BadEventRequest, EventRecord, encode, key_of
+from audience.wire.topics import (
+    EVENTS,
+    EVENTS_BAD,
+    BadEventRecord,
+    BadEventRequest,
+    EventRecord,
+    PlanViolation,
+    encode,
+    key_of,
+)
 from services._kit.errors import ApiError
 from services.ingest import shape
 from services.ingest.batch import key_of_event, open_batch
@@ -19,6 +31,12 @@ from services.ingest.diagnose import NotJson, depth_within, holds_long_number, r
 from services.ingest.limits import Limits
 
 T = TypeVar("T")
+
+
+def no_plan(_: Source) -> Plan | None:
+    """No source has a tracking plan."""
+    return None
+
 
 Authenticate = Callable[[Any], Source]
 """The source of a request, given what its body has as `writeKey`. Raises ApiError."""
@@ -32,6 +50,8 @@ class Sorted:
     records: list[LogRecord] = field(default_factory=list)
     message_ids: list[str] = field(default_factory=list)
     bad: dict[str, int] = field(default_factory=dict)
+    violations: list[tuple[str, Violation]] = field(default_factory=list)
+    """What breaks the source's tracking plan, blocked or not: the event's name, or else its type."""
 
     @classmethod
     def all_bad(cls, source: Source, events: Sequence[bytes], fault: NotValid, envelope: Envelope) -> "Sorted":
@@ -48,7 +68,18 @@ class Sorted:
     @property
     def size_bytes(self) -> int:
         """Of all records. A batch's `context` is in each, so they may be many times as large as the body."""
-        return sum(len(record.value or b"") for record in self.records)
+        return sum([len(record.value or b"") for record in self.records])
+
+    def judged(self, record: EventRecord, violation: Violation) -> EventRecord:
+        """Note that an event breaks the plan; gives it as it is accepted. Raises NotValid where it is blocked."""
+        self.violations.append((record.name or record.type, violation))
+        if violation.mode == "block":
+            raise NotValid(violation.code, violation.path, violation.message)
+        if violation.mode == "allow":
+            return record
+        return msgspec.structs.replace(
+            record, violation=PlanViolation(violation.code, violation.path, violation.message)
+        )
 
     def add_bad(self, data: bytes, refused: NotValid, envelope: Envelope) -> None:
         """Add an event that is not valid."""
@@ -63,6 +94,7 @@ class Intake:
     limits: Limits
     now_ms: Callable[[], int]
     new_message_id: Callable[[], str]
+    plan_of: Callable[[Source], Plan | None] = no_plan
 
     def single(self, body: bytes, route_type: str, known: Source | None, by_key: Authenticate) -> Sorted:
         """The one event that the body is. Raises NotJson, and what `by_key` raises.
@@ -118,14 +150,17 @@ class Intake:
     ) -> Sorted:
         found = Sorted(source)
         add, remember = found.records.append, found.message_ids.append
+        plan, key_before = self.plan_of(source), key_of(source.workspace, "")
         for data in events:
             try:
                 sent = self._decoded(data, shape.decode_event, long_number)
                 record = normalise(sent, envelope, EventRecord)
+                if plan is not None and (violation := plan.violation_of(record)) is not None:
+                    record = found.judged(record, violation)
             except NotValid as refused:
                 found.add_bad(data, refused, envelope)
             else:
-                add(LogRecord(EVENTS, key_of(record.workspace, record.profile_id), encode(record)))
+                add(LogRecord(EVENTS, key_before + record.profile_id, encode(record)))
                 remember(record.message_id)
         return found
 

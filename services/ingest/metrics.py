@@ -1,15 +1,18 @@
 """What ingest-api counts and times, as one bundle. Labels are bounded: never a profile, and only so many sources."""
 
+import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from audience.events.tracking_plans import Violation
 from audience.ports.catalog import Source
 
 SOURCES: Final = 200
 """So many sources have series of their own; all later ones share the source `other`."""
 
+_LOOK_S: Final = 1.0
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BYTES: Final = tuple(4**power for power in range(4, 12))  # 256 B … 4 MiB
 
@@ -32,10 +35,14 @@ class IngestMetrics:
         self.abandoned = Counter(
             "ingest_requests_abandoned", "Requests whose client went away before their end", registry=registry
         )
-        self.sources = Gauge("ingest_sources", "Sources whose write keys are known", registry=registry)
-        self.sources_age_seconds = Gauge(
-            "ingest_sources_age_seconds", "Since the sources were read last", registry=registry
+        # How the values of several processes are put together, where there are several.
+        self.sources = Gauge(
+            "ingest_sources", "Sources whose write keys are known", registry=registry, multiprocess_mode="livemax"
         )
+        self.sources_age_seconds = Gauge(
+            "ingest_sources_age_seconds", "Since the sources were read last", registry=registry,
+            multiprocess_mode="livemax",
+        )  # fmt: skip
         self._accepted = Counter(
             "ingest_events_accepted", "Events acknowledged into the log", ["workspace", "source"], registry=registry
         )
@@ -46,7 +53,12 @@ class IngestMetrics:
         self._bad = Counter(
             "ingest_events_bad", "Events put into events.bad", ["workspace", "source", "reason"], registry=registry
         )
+        self._violations = Counter(
+            "ingest_plan_violations", "Events that broke their source's tracking plan, blocked ones among them",
+            ["workspace", "source", "code", "mode"], registry=registry,
+        )  # fmt: skip
         self._registry = registry
+        self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         # Finding a child by its labels takes longer than counting, so the busy ones are kept.
         self._labels: dict[Source, tuple[str, str]] = {}
         self._accepted_by: dict[Source, Counter] = {}
@@ -55,13 +67,27 @@ class IngestMetrics:
     def watch_spool(
         self, records: Callable[[], float], size_bytes: Callable[[], float], oldest_s: Callable[[], float]
     ) -> None:
-        """Show the spool, as these tell of it whenever the metrics are read."""
-        for name, words, value in (
-            ("ingest_spool_records", "Records on the disk, waiting for Kafka", records),
-            ("ingest_spool_bytes", "What they take", size_bytes),
-            ("ingest_spool_oldest_seconds", "How long the first of them has waited", oldest_s),
-        ):
-            Gauge(name, words, registry=self._registry).set_function(value)
+        """Show the spool, as these tell of it when `look` is called."""
+        watched: tuple[tuple[str, str, Callable[[], float], Literal["livesum", "livemax"]], ...] = (
+            ("ingest_spool_records", "Records on the disk, waiting for Kafka", records, "livesum"),
+            ("ingest_spool_bytes", "What they take", size_bytes, "livesum"),
+            ("ingest_spool_oldest_seconds", "How long the first of them has waited", oldest_s, "livemax"),
+        )
+        for name, words, value, mode in watched:
+            gauge = Gauge(name, words, registry=self._registry, multiprocess_mode=mode)
+            self._watched.append((gauge, value))
+        self.look()
+
+    def look(self) -> None:
+        """Read what is watched. Not left to the reading of the metrics: that is one process's, and shows all."""
+        for gauge, value in self._watched:
+            gauge.set(value())
+
+    async def keep_looking(self) -> None:
+        """Every second, until cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(_LOOK_S)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count and time a request."""
@@ -86,6 +112,10 @@ class IngestMetrics:
     def bad(self, source: Source, reason: str, count: int) -> None:
         """Count events of a source that were not valid, for one reason."""
         self._bad.labels(*self._labels_of(source), reason).inc(count)
+
+    def violated(self, source: Source, violation: Violation) -> None:
+        """Count an event that broke its source's tracking plan."""
+        self._violations.labels(*self._labels_of(source), violation.code, violation.mode).inc()
 
     def _labels_of(self, source: Source) -> tuple[str, str]:
         labels = self._labels.get(source)

@@ -21,13 +21,14 @@ class Repeats:
 
     def count(self, scope: str, message_ids: Iterable[str]) -> int:
         """How many of these ids of one source have been here before; remembers all of them."""
-        repeated = 0
+        salt = hash(scope)
+        ids = [hash(message_id) ^ salt for message_id in message_ids]
+        seen = set(ids)
         younger, older = self._younger, self._older
-        for message_id in message_ids:
-            seen = hash((scope, message_id))
-            if seen in younger or seen in older:
-                repeated += 1
-            younger.add(seen)
+        repeated = len(ids) - len(seen) + len(seen & younger)
+        if older:
+            repeated += len((seen & older) - younger)
+        younger |= seen
         if len(younger) >= self.remembered:
             self._younger, self._older = set(), younger
         return repeated

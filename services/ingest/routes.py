@@ -23,6 +23,7 @@ from services.ingest.credentials import basic_user, source_of
 from services.ingest.diagnose import NotJson
 from services.ingest.intake import Intake
 from services.ingest.metrics import IngestMetrics
+from services.ingest.plans import Plans
 from services.ingest.rates import Rates
 from services.ingest.repeats import Repeats
 from services.ingest.room import Place, Room
@@ -77,6 +78,7 @@ class Door:
     room: Room
     rates: Rates
     repeats: Repeats
+    plans: Plans
 
     async def open(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -136,7 +138,11 @@ class Door:
             repeated = self.repeats.count(f"{source.workspace}:{source.source}", sorted_.message_ids)
             self.metrics.accepted(source, sorted_.accepted, repeated)
             for reason, count in sorted_.bad.items():
-                self.metrics.bad(sorted_.source, reason, count)
+                self.metrics.bad(source, reason, count)
+            if sorted_.violations:
+                now_ms = self.intake.now_ms()
+                for name, violation in sorted_.violations:
+                    self.plans.violated(source, name, violation, now_ms)
 
     def _by_key(self, write_key: object) -> Source:
         return source_of(write_key, self.sources)

@@ -11,6 +11,9 @@ class IngestSettings(ServiceSettings):
     """Read from variables with the prefix ``AUDIENCE_``."""
 
     port: int = 8081
+    ingest_processes: int | None = Field(default=None, ge=1, le=64)
+    """How many processes serve the port. None: one a core in production, one elsewhere."""
+
     ingest_public_url: str = Field(default="", pattern=r"^(https?://[^/?#\s]+)?$")
     """Where browsers reach this service, for the settings route. Empty: where the request for the settings came to."""
 

@@ -2,11 +2,11 @@
 
 import typer
 
-from services.operations import bad_events, credentials, platform
+from services.operations import bad_events, credentials, flink_job, platform, stores, tracking_plans
 
 app = typer.Typer(
     name="audience-ops",
-    help="Operate an Audience Manager: schema, topics, credentials, bad events. Settings are AUDIENCE_* variables.",
+    help="Operate an Audience Manager. Settings are AUDIENCE_* variables.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback with local variables could show a password
@@ -15,8 +15,11 @@ app.command("migrate")(platform.migrate)
 app.add_typer(platform.topics, name="topics")
 app.command("demo-credentials")(credentials.demo_credentials)
 app.add_typer(credentials.sources, name="sources")
+credentials.sources.add_typer(tracking_plans.plan, name="plan")
 app.add_typer(credentials.tokens, name="tokens")
 app.add_typer(bad_events.bad_events, name="bad-events")
+app.add_typer(flink_job.job, name="job")
+app.add_typer(stores.stores, name="stores")
 
 
 def main() -> None:

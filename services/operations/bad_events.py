@@ -1,14 +1,10 @@
 """`audience-ops bad-events`: what could not be accepted, why, and to send it again once that is mended."""
 
-import asyncio
 import base64
 import json
 import re
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -17,62 +13,20 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from audience.adapters.kafka.reader import Mark, begin_of, end_of, places_between
-from audience.adapters.postgres.pool import Pool, open_pool
+from audience.adapters.kafka.bad_events import Filter, Found, KafkaBadEvents, NoSuchPlace
+from audience.adapters.postgres.pool import open_pool
 from audience.adapters.postgres.replays import PostgresReplays
 from audience.adapters.postgres.sources import PostgresSourceCatalog
-from audience.ports.catalog import Source
-from audience.wire.topics import EVENTS_BAD, BadEventRecord, decode_bad_event
-from services.operations.repair import NotReplayable, repaired
+from audience.ports.event_log import EventLogUnavailable
+from services._kit.replaying import IngestRefused, Replaying
 from services.operations.running import fail, load_settings, run
 from services.operations.settings import OperationsSettings
 
-AT_ONCE: Final = 100
-"""Events in a request of a replay."""
-TIMEOUT_S: Final = 30.0
 _SHOWN_BYTES: Final = 100
-_PLACE: Final = re.compile(r"([0-9]{1,9})-([0-9]{1,18})")
 _AGO: Final = re.compile(r"([0-9]{1,6})([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 bad_events = typer.Typer(help="Events that were not valid: look at them, send them again.", no_args_is_help=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A bad event and where it stands."""
-
-    partition: int
-    offset: int
-    bad: BadEventRecord
-
-    @property
-    def place(self) -> str:
-        return f"{self.partition}-{self.offset}"
-
-    @property
-    def at(self) -> str:
-        return _time(self.bad.received_ms)
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which of them: None matches all."""
-
-    workspace: str | None
-    source: str | None
-    reason: str | None
-    since_ms: int | None
-    until_ms: int | None
-
-    def holds(self, bad: BadEventRecord) -> bool:
-        return (
-            self.workspace in (None, bad.workspace)
-            and self.source in (None, bad.source)
-            and self.reason in (None, bad.code)
-            and (self.since_ms is None or bad.received_ms >= self.since_ms)
-            and (self.until_ms is None or bad.received_ms < self.until_ms)
-        )
 
 
 def moment(text: str) -> datetime:
@@ -156,7 +110,7 @@ def replay(
     settings = load_settings()
     change = _patch(patch)
     wanted = Filter(workspace, source, reason, _ms(since), _ms(until))
-    if not places and wanted == Filter(None, None, None, None, None):
+    if not places and wanted == Filter():
         fail("name places, or say which by --reason, --source, --workspace, --since or --until")
     found = [_at(settings, place) for place in places] if places else list(_read(settings, wanted))
     run(_replay(settings, found, change, again=again, dry_run=dry_run))
@@ -166,116 +120,47 @@ async def _replay(
     settings: OperationsSettings, found: Sequence[Found], patch: dict[str, Any], *, again: bool, dry_run: bool
 ) -> None:
     dsn = settings.postgres_dsn.get_secret_value()
-    async with open_pool(dsn, max_size=1, application="audience-ops") as pool:
-        sources = {(each.workspace, each.source): each for each in await PostgresSourceCatalog(pool).sources()}
-        done = frozenset() if again else await PostgresReplays(pool).all()
-        cannot: Counter[str] = Counter()
-        ready: dict[Source, list[tuple[Found, dict[str, Any]]]] = {}
-        for each in found:
-            source = sources.get((each.bad.workspace, each.bad.source))
-            if (each.partition, each.offset) in done:
-                cannot["it was sent again already"] += 1
-            elif source is None:
-                cannot["its source is not there, or revoked"] += 1
-            else:
-                try:
-                    event = repaired(each.bad, each.place, patch)
-                except NotReplayable as error:
-                    cannot[str(error)] += 1
-                else:
-                    ready.setdefault(source, []).append((each, event))
-        if dry_run:
-            for pair in (pair for pairs in ready.values() for pair in pairs):
-                typer.echo(json.dumps(pair[1]))
-        else:
-            await _send_all(settings, pool, ready)
-    for why, number in cannot.most_common():
-        typer.echo(f"{number} not sent: {why}")
-
-
-async def _send_all(
-    settings: OperationsSettings, pool: Pool, ready: dict[Source, list[tuple[Found, dict[str, Any]]]]
-) -> None:
-    total = sum(map(len, ready.values()))
-    start = await asyncio.to_thread(end_of, settings.kafka_bootstrap_servers, EVENTS_BAD)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Sending again", total=total)
-        for source, pairs in ready.items():
-            for at in range(0, len(pairs), AT_ONCE):
-                part = pairs[at : at + AT_ONCE]
-                await asyncio.to_thread(_post, settings.ingest_url, source.write_key, [event for _, event in part])
-                await PostgresReplays(pool).add([(each.partition, each.offset) for each, _ in part])
-                progress.advance(task, len(part))
-    ids = {str(event["messageId"]) for pairs in ready.values() for _, event in pairs}
-    bad_again = await asyncio.to_thread(_bad_again, settings, start, ids)
-    typer.echo(f"sent again: {total}; accepted: {total - sum(bad_again.values())}")
-    for reason, number in bad_again.most_common():
-        typer.echo(f"{number} bad again: {reason}")
-
-
-def _bad_again(settings: OperationsSettings, start: Mark, ids: set[str]) -> Counter[str]:
-    bootstrap = settings.kafka_bootstrap_servers
-    reasons: Counter[str] = Counter()
-    for placed in places_between(bootstrap, EVENTS_BAD, start, end_of(bootstrap, EVENTS_BAD)):
-        bad = decode_bad_event(placed.record.value or b"")
-        try:
-            event = msgspec.json.decode(bad.original)
-        except msgspec.MsgspecError:
-            continue
-        if isinstance(event, dict) and str(event.get("messageId")) in ids:
-            reasons[bad.code] += 1
-    return reasons
-
-
-def _post(url: str, write_key: str, events: list[dict[str, Any]]) -> None:
-    """Send one batch; ends the command where it is not answered with 200, since nothing would be told of the rest."""
-    credentials = base64.b64encode(f"{write_key}:".encode()).decode()
-    request = urllib.request.Request(  # noqa: S310  the operator's own setting
-        f"{url}/v1/batch",
-        data=json.dumps({"batch": events}).encode(),
-        headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
-            return
-    except urllib.error.HTTPError as error:
-        fail(f"ingest-api answered {error.code}: {error.read(1_000).decode(errors='replace')}; run it again to go on")
-    except OSError as error:
-        fail(f"ingest-api at {url} does not answer: {error}; run it again to go on")
+    async with open_pool(dsn, max_size=1, application="audience-ops") as pool:
+        replaying = Replaying(
+            KafkaBadEvents(settings.kafka_bootstrap_servers),
+            PostgresSourceCatalog(pool),
+            PostgresReplays(pool),
+            settings.ingest_url,
+        )
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task("Sending again", total=len(found))
+            try:
+                done = await replaying.replay(
+                    found, patch, again=again, dry_run=dry_run, progress=lambda sent: progress.advance(task, sent)
+                )
+            except IngestRefused as error:
+                fail(f"{error}; run it again to go on")
+    if dry_run:
+        for event in done.events:
+            typer.echo(json.dumps(event))
+    else:
+        typer.echo(f"sent again: {done.sent}; accepted: {done.accepted}")
+        for reason, number in done.bad_again.most_common():
+            typer.echo(f"{number} bad again: {reason}")
+    for why, number in done.not_sent.most_common():
+        typer.echo(f"{number} not sent: {why}")
 
 
 def _read(settings: OperationsSettings, wanted: Filter) -> Iterator[Found]:
     """Those that match, oldest first. Ends the command where Kafka is away."""
-    bootstrap = settings.kafka_bootstrap_servers
-
-    async def marks() -> tuple[Mark, Mark]:
-        # Kafka's own times are those of writing: never earlier than that of receiving, but later by an outage.
-        return begin_of(bootstrap, EVENTS_BAD, wanted.since_ms), end_of(bootstrap, EVENTS_BAD)
-
-    start, end = run(marks())
-    for placed in places_between(bootstrap, EVENTS_BAD, start, end):
-        bad = decode_bad_event(placed.record.value or b"")
-        if wanted.holds(bad):
-            yield Found(placed.partition, placed.offset, bad)
+    try:
+        yield from KafkaBadEvents(settings.kafka_bootstrap_servers).read(wanted)
+    except EventLogUnavailable as error:
+        fail(str(error))
 
 
 def _at(settings: OperationsSettings, place: str) -> Found:
     """The one at this place. Ends the command where there is none."""
-    spelt = _PLACE.fullmatch(place)
-    if spelt is None:
-        fail(f"{place!r} is no place; `audience-ops bad-events list` prints them, as 0-123")
-    partition, offset = int(spelt[1]), int(spelt[2])
-    bootstrap = settings.kafka_bootstrap_servers
-
-    async def marks() -> tuple[int, int]:
-        return begin_of(bootstrap, EVENTS_BAD).get(partition, 0), end_of(bootstrap, EVENTS_BAD).get(partition, 0)
-
-    first, end = run(marks())
-    if not first <= offset < end:
-        fail(f"there is nothing at {place}; the topic holds {partition}-{first} up to {partition}-{end - 1}")
-    [placed] = places_between(bootstrap, EVENTS_BAD, {partition: offset}, {partition: offset + 1})
-    return Found(partition, offset, decode_bad_event(placed.record.value or b""))
+    try:
+        return KafkaBadEvents(settings.kafka_bootstrap_servers).at(place)
+    except (NoSuchPlace, EventLogUnavailable) as error:
+        fail(str(error))
 
 
 def _patch(text: str) -> dict[str, Any]:
@@ -290,7 +175,3 @@ def _patch(text: str) -> dict[str, Any]:
 
 def _ms(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp() * 1000)
-
-
-def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

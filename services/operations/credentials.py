@@ -10,9 +10,9 @@ from typing import Annotated, TypeVar
 import typer
 
 from audience.adapters.postgres.pool import Pool, open_pool
-from audience.adapters.postgres.sources import PostgresSourceCatalog, SourceExists
+from audience.adapters.postgres.sources import PostgresSourceCatalog
 from audience.adapters.postgres.tokens import PostgresTokenCatalog
-from audience.ports.catalog import ANY_SCOPE, SCOPES, Source
+from audience.ports.catalog import ANY_SCOPE, SCOPES, Source, SourceExists
 from services._kit import demo
 from services._kit.demo import token_sha256
 from services.operations.running import WaitOption, WorkspaceOption, fail, load_settings, run, slug, waiting

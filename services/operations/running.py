@@ -10,15 +10,16 @@ from pydantic import ValidationError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential, wait_random
 
 from audience.adapters.postgres.migrate import SchemaTooNew
-from audience.adapters.postgres.sources import SourceExists, SourceMissing
 from audience.adapters.postgres.tokens import TokenExists, TokenMissing
+from audience.ports.catalog import SourceExists, SourceMissing
 from audience.ports.event_log import EventLogUnavailable
 from audience.ports.stores import RecordRefused, StoreUnavailable
+from audience.ports.tracking_plans import PlanSourceMissing
 from services.operations.settings import OperationsSettings
 
 T = TypeVar("T")
 _AWAY = (StoreUnavailable, EventLogUnavailable)
-_REFUSED = (SchemaTooNew, SourceExists, SourceMissing, TokenExists, TokenMissing, RecordRefused)
+_REFUSED = (SchemaTooNew, SourceExists, SourceMissing, TokenExists, TokenMissing, RecordRefused, PlanSourceMissing)
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 

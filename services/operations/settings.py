@@ -15,5 +15,6 @@ class OperationsSettings(BaseSettings):
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     postgres_dsn: SecretStr
     ingest_url: str = Field(default="http://127.0.0.1:8081", pattern=r"^https?://[^/?#\s]+$")
+    flink_url: str = Field(default="http://127.0.0.1:8091", pattern=r"^https?://[^/?#\s]+$")
     topic_partitions: int = Field(default=8, ge=1)
     topic_replicas: int = Field(default=1, ge=1)

@@ -8,7 +8,8 @@ import msgspec
 
 from audience.adapters.kafka.consumer import Record
 from audience.ports.event_log import LogRecord
-from audience.profiles.model import Membership, Profile
+from audience.ports.external_ids import SeenId
+from audience.profiles.model import Profile
 from audience.wire.topics import EVENTS_BAD, BadEventRecord, ProfileRecord, decode_profile, encode
 
 UNDECODABLE: Final = "undecodable_profile"
@@ -17,10 +18,15 @@ SOURCE: Final = "projection"
 
 
 class Item(NamedTuple):
-    """A profile, and the record that it came in."""
+    """A profile, or what an event says of its ids, and the record that it came in."""
 
     record: Record
-    profile: Profile
+    profile: Profile | SeenId
+
+    @property
+    def since_ms(self) -> int:
+        """When what it says became so, in Unix ms."""
+        return self.profile.received_ms if isinstance(self.profile, SeenId) else self.profile.updated_ms
 
 
 @dataclass(slots=True)
@@ -39,26 +45,26 @@ def read_batch(records: Sequence[Record], *, every_version: bool = False) -> Bat
     A tombstone says that the log forgets a profile; the stores forget by their own retention.
     """
     batch = Batch()
-    newest: dict[tuple[str, str], Item] = {}
+    newest: dict[tuple[str, str], tuple[Record, Profile]] = {}
     for record in records:
         if record.value is None:
             batch.tombstones += 1
             continue
         try:
-            item = Item(record, _profile(decode_profile(record.value)))
+            profile = _profile(decode_profile(record.value))
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             batch.bad.append((record, f"{type(error).__name__}: {error}"))
             continue
         if every_version:
-            batch.items.append(item)
+            batch.items.append(Item(record, profile))
             continue
-        key = (item.profile.workspace, item.profile.profile_id)
+        key = (profile.workspace, profile.profile_id)
         known = newest.get(key)
         if known is not None:
             batch.stale += 1
-        if known is None or known.profile.version < item.profile.version:
-            newest[key] = item
-    batch.items += newest.values()
+        if known is None or known[1].version < profile.version:
+            newest[key] = record, profile
+    batch.items += [Item(*each) for each in newest.values()]
     return batch
 
 
@@ -71,7 +77,7 @@ def _profile(record: ProfileRecord) -> Profile:
         updated_ms=record.updated_ms,
         traits=record.traits,
         computed=record.computed,
-        segments=tuple([Membership(each.segment, each.since_ms) for each in record.segments]),
+        segments=tuple(record.segments),
     )
 
 

@@ -31,6 +31,13 @@ class ProjectionMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.evaluated_seconds = Histogram(
+            "projection_evaluated_seconds",
+            "From the evaluation of a batch's oldest change until the store has it",
+            ["sink"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.failures = Counter(
             "projection_write_failures", "Writes that failed and are tried again", ["sink"], registry=registry
         )
@@ -38,6 +45,11 @@ class ProjectionMetrics:
             "projection_sink_available",
             "1 while the store takes writes, 0 while it is away",
             ["sink"],
+            registry=registry,
+        )
+        self.evaluated = Gauge(
+            "projection_evaluated_timestamp_seconds",
+            "Unix time by which every accepted event has been evaluated and stored",
             registry=registry,
         )
         self.lag = Gauge(

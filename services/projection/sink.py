@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
@@ -17,7 +17,6 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 from audience.adapters.kafka.consumer import Record
 from audience.ports.event_log import EventLog, EventLogUnavailable
 from audience.ports.stores import RecordRefused, StoreUnavailable
-from audience.profiles.model import Profile
 from services.projection.batch import UNDECODABLE, UNSTORABLE, Batch, Item, bad_record, read_batch
 from services.projection.metrics import ProjectionMetrics
 
@@ -40,7 +39,7 @@ def _may_pass(error: BaseException) -> bool:
 class Sink(Protocol):
     """A store, as far as the projection knows it."""
 
-    async def put_many(self, profiles: Sequence[Profile]) -> int: ...
+    async def put_many(self, profiles: Sequence[Any]) -> int: ...
     async def check(self) -> None: ...
 
 
@@ -57,14 +56,14 @@ class Records(Protocol):
 class SinkOptions:
     """How a loop works. `reports_bad`: of the loops over one topic, one reports what cannot be decoded.
 
-    `every_version`: the store wants each version of a profile, not the newest of a batch alone.
+    `read` makes of records what the store takes.
     """
 
     name: str
     batch_records: int
     retry_max_s: float
     reports_bad: bool
-    every_version: bool = False
+    read: Callable[[Sequence[Record]], Batch] = read_batch
 
 
 class SinkLoop:
@@ -100,7 +99,7 @@ class SinkLoop:
     async def project(self, records: Sequence[Record]) -> None:
         """One batch."""
         # Step 1: what is in it.
-        batch = read_batch(records, every_version=self._options.every_version)
+        batch = self._options.read(records)
         # Step 2: keep what cannot be decoded where it can be looked at and replayed.
         await self._set_aside([(record, UNDECODABLE, why) for record, why in batch.bad])
         # Step 3: write, for as long as it takes.
@@ -132,6 +131,8 @@ class SinkLoop:
             written = await self._sink.put_many([item.profile for item in items])
         oldest_ms = min(item.record.timestamp_ms for item in items)
         self._metrics.delay_seconds.labels(self._options.name).observe(max(0.0, time.time() - oldest_ms / 1000))
+        changed_ms = min(item.since_ms for item in items)
+        self._metrics.evaluated_seconds.labels(self._options.name).observe(max(0.0, time.time() - changed_ms / 1000))
         count = self._metrics.records.labels
         count(self._options.name, "written").inc(written)
         count(self._options.name, "stale").inc(len(items) - written)

@@ -4,24 +4,32 @@ from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from audience.adapters.kafka.bad_events import KafkaBadEvents
 from audience.adapters.kafka.history import KafkaEventHistory
 from audience.adapters.kafka.producer import open_event_log
 from audience.adapters.kafka.requests import open_explainer
 from audience.adapters.postgres.catalog import PostgresSegmentCatalog
 from audience.adapters.postgres.computed_traits import PostgresComputedTraitCatalog
+from audience.adapters.postgres.evaluation_progress import PostgresEvaluationProgress
+from audience.adapters.postgres.external_ids import PostgresExternalIds
 from audience.adapters.postgres.idempotency import PostgresIdempotencyKeys
 from audience.adapters.postgres.lists import PostgresListCatalog
 from audience.adapters.postgres.membership_index import PostgresMembershipIndex
 from audience.adapters.postgres.membership_reads import PostgresMembershipReads
-from audience.adapters.postgres.pool import open_pool
+from audience.adapters.postgres.pool import Pool, open_pool
+from audience.adapters.postgres.replays import PostgresReplays
 from audience.adapters.postgres.size_history import PostgresSizeHistory
+from audience.adapters.postgres.sources import PostgresSourceCatalog
 from audience.adapters.postgres.tokens import PostgresTokenCatalog
+from audience.adapters.postgres.tracking_plans import PostgresTrackingPlanCatalog
 from audience.telemetry import logs
 from audience.wire.topics import COMMANDS, COMPUTED_TRAITS, EVENTS, PROFILE_LISTS, REPLIES, SEGMENTS
 from services._kit.profile_store import open_profile_store
+from services._kit.replaying import Replaying
 from services._kit.server import Stopping, serve
 from services.segments.app import Ports, segments_app
 from services.segments.pools import shares
+from services.segments.sending_side import Sending
 from services.segments.settings import SegmentsSettings
 
 TOPICS = (SEGMENTS, COMPUTED_TRAITS, PROFILE_LISTS, EVENTS, COMMANDS, REPLIES)
@@ -79,6 +87,9 @@ def main() -> None:
             event_log=event_log,
             history=KafkaEventHistory(bootstrap, time_limit_s=settings.history_timeout_s),
             explainer=explainer,
+            external_ids=PostgresExternalIds(catalog),
+            progress=PostgresEvaluationProgress(catalog),
+            sending=_sending(catalog, settings),
         )
 
     registry = CollectorRegistry()
@@ -86,6 +97,12 @@ def main() -> None:
         collector(registry=registry)
     stopping = Stopping()
     serve(segments_app(settings, registry, open_ports, stopping), settings, stopping)
+
+
+def _sending(pool: Pool, settings: SegmentsSettings) -> Sending:
+    sources, bad_events = PostgresSourceCatalog(pool), KafkaBadEvents(settings.kafka_bootstrap_servers)
+    replaying = Replaying(bad_events, sources, PostgresReplays(pool), settings.ingest_url)
+    return Sending(sources, PostgresTrackingPlanCatalog(pool), bad_events, replaying)
 
 
 if __name__ == "__main__":

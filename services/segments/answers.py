@@ -54,7 +54,7 @@ def profile_json(profile: Profile, shown: frozenset[str]) -> bytes:
     )
 
 
-def segment_json(segment: Segment, size: int) -> dict[str, Any]:
+def segment_json(segment: Segment, size: int, evaluated_ms: int | None) -> dict[str, Any]:
     """A segment as its author gave it, with what the platform adds. No backfill has been asked for: null."""
     return {
         "key": segment.key,
@@ -67,6 +67,7 @@ def segment_json(segment: Segment, size: int) -> dict[str, Any]:
         "size": size,
         "created_at": format_ms(segment.created_ms),
         "updated_at": format_ms(segment.updated_ms),
+        "evaluated_at": None if evaluated_ms is None else instant(evaluated_ms),
         "backfill": None,
     }
 

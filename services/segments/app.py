@@ -11,7 +11,9 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware.gzip import GZipMiddleware
 
 from audience.ports.catalog import ComputedTraitCatalog, IdempotencyKeys, ListCatalog, SegmentCatalog, TokenCatalog
+from audience.ports.evaluation import EvaluationProgress
 from audience.ports.event_log import EventHistory, EventLog
+from audience.ports.external_ids import ExternalIds
 from audience.ports.memberships import MembershipReads, SizeHistory
 from audience.ports.questions import Explainer
 from audience.ports.stores import MembershipIndex, ProfileStore
@@ -21,25 +23,31 @@ from services._kit.health import Check
 from services._kit.tasks import background
 from services.segments import (
     openapi,
+    routes_bad_events,
     routes_changes,
     routes_computed_traits,
     routes_lists,
     routes_members,
     routes_profiles,
     routes_segments,
+    routes_sources,
     routes_spaces,
+    routes_tracking_plans,
     routes_versions,
 )
 from services.segments.catalog_copy import CatalogCopy
 from services.segments.entrance import Desk, Entrance
 from services.segments.explaining import Explaining
 from services.segments.exporting import Exports
+from services.segments.freshness import Freshness
 from services.segments.housekeeping import Housekeeping
 from services.segments.lookups import Lookups
 from services.segments.metrics import SegmentsMetrics
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving
+from services.segments.sending_side import Sending
 from services.segments.settings import SegmentsSettings
+from services.segments.spaces import shaped
 from services.segments.streaming import Tail
 from services.segments.together import Together
 from services.segments.tokens import Tokens
@@ -54,6 +62,9 @@ ROUTES: Final = (
     routes_changes,
     routes_lists,
     routes_computed_traits,
+    routes_sources,
+    routes_tracking_plans,
+    routes_bad_events,
     routes_spaces,
 )
 NOT_PACKED: Final = ("text/event-stream", "application/vnd.apache.parquet")
@@ -75,6 +86,9 @@ class Ports:
     event_log: EventLog
     history: EventHistory
     explainer: Explainer
+    progress: EvaluationProgress
+    external_ids: ExternalIds
+    sending: Sending
 
 
 OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
@@ -95,19 +109,24 @@ def segments_app(
         await refuse_demo_credentials(settings, tokens=ports.tokens)
         copy = CatalogCopy(ports.catalog, metrics, time.monotonic)
         await copy.attempt()
+        freshness = Freshness(ports.progress, copy, _now_ms)
+        await freshness.attempt()
+        stack.callback(freshness.register(registry))
         publisher = Publisher(
             ports.catalog, ports.computed_traits, ports.lists, ports.index, ports.event_log, metrics, _now_ms
         )
         await stack.enter_async_context(background(copy.follow(), "catalog-copy"))
+        await stack.enter_async_context(background(freshness.follow(), "freshness"))
         await stack.enter_async_context(background(publisher.run(), "publisher"))
         tokens = Tokens(ports.tokens, settings.token_cache_s, settings.token_stale_s, time.monotonic, time.time)
         housekeeping = Housekeeping(ports.sizes, ports.idempotency, tokens, _now_ms)
         await stack.enter_async_context(background(housekeeping.run(), "housekeeping"))
         tail = Tail(ports.members, ports.catalog, stopping)
         await stack.enter_async_context(background(tail.run(), "tail"))
-        memberships = Together(ports.profiles.memberships, settings.read_timeout_s, metrics)
-        profiles = Together(ports.profiles.get_many, settings.read_timeout_s, metrics)
-        lookups = Lookups(ports.profiles.memberships, settings.read_timeout_s, metrics)
+        times = settings.read_timeout_s, settings.queue_timeout_s
+        memberships = Together(ports.profiles.memberships, *times, metrics)
+        profiles = Together(ports.profiles.get_many, *times, metrics)
+        lookups = Lookups(ports.profiles.memberships, *times, metrics)
         per_second = settings.requests_per_second
         app.state.desk = Desk(tokens, memberships, profiles, lookups, copy, metrics, per_second, _now_ms)
         app.state.work = Work(
@@ -119,8 +138,10 @@ def segments_app(
             members=ports.members,
             history_of_sizes=ports.sizes,
             profiles=ports.profiles,
+            external_ids=ports.external_ids,
             history=ports.history,
             copy=copy,
+            freshness=freshness,
             desk=app.state.desk,
             saving=Saving(ports.catalog, copy, publisher, _now_ms),
             publisher=publisher,
@@ -128,6 +149,7 @@ def segments_app(
             exports=Exports(),
             tail=tail,
             now_ms=_now_ms,
+            sending=ports.sending,
         )
         return {
             "kafka": ports.event_log.check,
@@ -136,13 +158,13 @@ def segments_app(
             "membership-index": ports.index.check,
         }
 
-    app = create_app("Audience Manager segment-api", API_VERSION, open_resources, registry)
+    app = create_app("Audience Manager segment-api", API_VERSION, open_resources, registry, shaped)
     app.router.redirect_slashes = False
     app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=4, exclude_content_types=NOT_PACKED)
     for routes in ROUTES:
         app.include_router(routes.router)
     openapi.install(app)
-    return Entrance(app)
+    return Entrance(app, settings.queue_timeout_s)
 
 
 def _now_ms() -> int:

@@ -5,12 +5,12 @@ catalog is away the copy goes on serving, and readiness says so.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import structlog
 
-from audience.ports.catalog import SegmentCatalog
+from audience.ports.catalog import EvaluatedSegments, SegmentCatalog
 from audience.ports.stores import StoreUnavailable
 from services._kit.health import Degraded
 from services.segments.metrics import SegmentsMetrics
@@ -22,28 +22,35 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class CatalogCopy:
-    """The keys of the live and paused segments. `clock_s` is a monotonic clock."""
+    """The live and paused segments. `clock_s` is a monotonic clock."""
 
     def __init__(self, catalog: SegmentCatalog, metrics: SegmentsMetrics, clock_s: Callable[[], float]) -> None:
         self._catalog = catalog
         self._metrics = metrics
         self._clock_s = clock_s
         self._mark: object = None
-        self._keys: Mapping[str, frozenset[str]] | None = None
+        self._segments: Mapping[str, EvaluatedSegments] | None = None
         self._read_s = 0.0
         self._fault = ""
 
     def evaluated(self, workspace: str) -> frozenset[str]:
         """The keys of a workspace. Raises StoreUnavailable before the first copy is there."""
-        if self._keys is None:
+        if self._segments is None:
             raise StoreUnavailable("the catalog of segments has not been read yet")
-        return self._keys.get(workspace, _NONE)
+        found = self._segments.get(workspace)
+        return _NONE if found is None else found.keys
+
+    def live(self) -> Iterator[tuple[str, str, int]]:
+        """Workspace and key of each live segment, and when it was saved last (Unix milliseconds)."""
+        for workspace, found in (self._segments or {}).items():
+            for key, saved_ms in found.live.items():
+                yield workspace, key, saved_ms
 
     async def refresh(self) -> None:
         """Read what changed. Raises StoreUnavailable, and keeps the copy then."""
         changed = await self._catalog.evaluated(self._mark)
         if changed is not None:
-            self._mark, self._keys = changed
+            self._mark, self._segments = changed
         self._read_s = self._clock_s()
 
     async def follow(self) -> None:
@@ -58,7 +65,7 @@ class CatalogCopy:
             await self.refresh()
         except StoreUnavailable as error:
             if not self._fault:
-                log.warning("the catalog of segments is away", error=str(error), serving=self._keys is not None)
+                log.warning("the catalog of segments is away", error=str(error), serving=self._segments is not None)
             self._fault = str(error) or type(error).__name__
         except Exception as error:
             self._fault = f"{type(error).__name__}: {error}"
@@ -67,11 +74,11 @@ class CatalogCopy:
             if self._fault:
                 log.info("the catalog of segments is back")
             self._fault = ""
-        self._metrics.catalog_age_seconds.set(0 if self._keys is None else self._clock_s() - self._read_s)
+        self._metrics.catalog_age_seconds.set(0 if self._segments is None else self._clock_s() - self._read_s)
 
     async def check(self) -> None:
         """Raise Degraded while an old copy serves, StoreUnavailable while there is none."""
-        if self._keys is None:
+        if self._segments is None:
             raise StoreUnavailable(self._fault or "the catalog of segments has not been read yet")
         if self._fault:
             raise Degraded(f"serving the catalog of {self._clock_s() - self._read_s:.0f} s ago: {self._fault}")

@@ -2,8 +2,21 @@
 
 import base64
 import binascii
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from services._kit.errors import ApiError, FieldError
+
+T = TypeVar("T")
+
+
+def page_json(
+    name: str, found: Sequence[T], limit: int, render: Callable[[T], object], place: Callable[[T], str]
+) -> dict[str, Any]:
+    """A page of up to `limit` of what was found, which is one more where there are more pages."""
+    shown = found[:limit]
+    more = cursor_of(place(shown[-1])) if len(found) > limit else None
+    return {name: list(map(render, shown)), "next_cursor": more}
 
 
 def cursor_of(last: str) -> str:

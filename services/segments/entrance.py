@@ -1,9 +1,9 @@
 """What every request passes before FastAPI: credentials, the path as it was sent, counting; and the hottest reads.
 
 Plain ASGI, because a profile and its memberships are asked for thousands of times a second, and FastAPI's routing,
-injection and encoding take longer than all of their work (docs/api.md has the figures). Every path is closed without a
-token but those of `OPEN`, so that a route added later is closed as well. Refuses wrong credentials before it looks at
-anything else of a request.
+injection and encoding take longer than all of their work (docs/adr/0014-hot-reads-and-load.md has the figures). Every
+path is closed without a token but those of `OPEN`, so that a route added later is closed as well. Refuses wrong
+credentials before it looks at anything else of a request.
 """
 
 import time
@@ -16,15 +16,16 @@ from starlette.types import Message, Receive, Scope, Send
 
 from audience.ports.stores import StoreUnavailable
 from audience.profiles.model import Membership, Profile
-from services._kit.errors import ApiError, error_response, internal_error, unavailable
+from services._kit.errors import ApiError, internal_error, unavailable
 from services._kit.request_id import request_id_from
 from services.segments.answers import memberships_json, profile_json
 from services.segments.catalog_copy import CatalogCopy
+from services.segments.gates import QUICK_AT_ONCE, SLOW_AT_ONCE, Bodies, Gate
 from services.segments.lookups import Lookups
 from services.segments.metrics import SegmentsMetrics
 from services.segments.paths import as_sent, decode_once
 from services.segments.scopes import require, scope_of
-from services.segments.spaces import space_error
+from services.segments.spaces import SPACES, shaped
 from services.segments.together import Together
 from services.segments.tokens import Tokens, rate_headers
 
@@ -32,7 +33,6 @@ OPEN: Final = frozenset(("/healthz", "/readyz", "/metrics", "/openapi.json", "/d
 PROFILE: Final = "/v1/profiles/{profile_id}"
 MEMBERSHIPS: Final = "/v1/profiles/{profile_id}/segments"
 LOOKUP: Final = "/v1/memberships/lookup"
-SPACES: Final = "/v1/spaces/"
 MOST_LOOKUP_BYTES: Final = 4 << 20
 _BEFORE: Final = "/v1/profiles/"
 _UNMATCHED: Final = "unmatched"
@@ -93,8 +93,9 @@ class Entrance:
     Around it, and not among its middleware, since FastAPI's own frame takes a tenth of the hottest read.
     """
 
-    def __init__(self, api: FastAPI) -> None:
+    def __init__(self, api: FastAPI, wait_s: float) -> None:
         self.api = api
+        self._quick, self._slow, self._bodies = Gate(QUICK_AT_ONCE, wait_s), Gate(SLOW_AT_ONCE, wait_s), Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in OPEN:
@@ -111,7 +112,10 @@ class Entrance:
             left = desk.tokens.left(client, desk.per_second)
             require(client.access, scope_of(scope["method"], path))
             workspace = client.access.workspace
-            body = await _answer(desk, workspace, *hot, receive) if hot else None
+            body = await self._answer(desk, workspace, *hot, receive) if hot else None
+            gate = None if hot else self._gate_of(path)
+            if gate is not None:
+                await gate.enter()
         except Exception as error:  # noqa: BLE001  answered, and logged with its traceback where it is a fault of ours
             rate = {} if left is None else rate_headers(desk.per_second, left)
             status = await _refuse(error, scope, receive, send, request_id_from(client_id), rate)
@@ -123,9 +127,31 @@ class Entrance:
                 # In place, so that those around us see what FastAPI adds.
                 scope["path"], scope["workspace"] = path, workspace
                 scope["rate"] = desk.per_second, left
-                status, route = await self._pass_on(scope, receive, send)
+                try:
+                    status, route = await self._pass_on(scope, receive, send)
+                finally:
+                    if gate is not None:
+                        gate.leave()
         finally:
             desk.metrics.answered(route, status, time.perf_counter() - started_s)
+
+    async def _answer(self, desk: Desk, workspace: str, route: str, profile_id: str, receive: Receive) -> bytes:
+        if route is LOOKUP:
+            with self._bodies.counted(receive) as counted:
+                return await desk.lookup(workspace, await _body(counted))
+        try:
+            decoded = decode_once(profile_id)
+        except UnicodeDecodeError as error:
+            raise ApiError(422, "invalid_request", "the profile id in the path is not UTF-8") from error
+        if route is MEMBERSHIPS:
+            return await desk.memberships(workspace, decoded)
+        return await desk.profile(workspace, decoded)
+
+    def _gate_of(self, path: str) -> Gate | None:
+        """What the request passes; streams and exports have bounds of their own, and last."""
+        if path.endswith(("/changes/stream", "/export")):
+            return None
+        return self._slow if path.startswith(SPACES) or "/explain/" in path else self._quick
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> tuple[int, str]:
         """Let the application answer; gives the status and the route's template."""
@@ -138,7 +164,8 @@ class Entrance:
                 message["headers"] = [*message["headers"], *_rate(*scope["rate"])]
             await send(message)
 
-        await self.api(scope, receive, watch)
+        with self._bodies.counted(receive) as counted:
+            await self.api(scope, counted, watch)
         return status, getattr(scope.get("route"), "path", _UNMATCHED)
 
 
@@ -167,18 +194,6 @@ def _hot(method: str, path: str) -> tuple[str, str] | None:
     return (MEMBERSHIPS, profile_id) if rest == "segments" else None
 
 
-async def _answer(desk: Desk, workspace: str, route: str, profile_id: str, receive: Receive) -> bytes:
-    if route is LOOKUP:
-        return await desk.lookup(workspace, await _body(receive))
-    try:
-        decoded = decode_once(profile_id)
-    except UnicodeDecodeError as error:
-        raise ApiError(422, "invalid_request", "the profile id in the path is not UTF-8") from error
-    if route is MEMBERSHIPS:
-        return await desk.memberships(workspace, decoded)
-    return await desk.profile(workspace, decoded)
-
-
 async def _body(receive: Receive) -> bytes:
     body = b""
     while True:
@@ -205,8 +220,8 @@ async def _refuse(
         case _:
             log.error("a request failed", request_id=request_id, exc_info=error)
             refusal = internal_error()
-    shape = space_error if as_sent(scope).startswith(SPACES) else error_response
-    response = shape(refusal, request_id)
+    scope["request_id"] = request_id
+    response = shaped(refusal, scope)
     response.headers["Request-Id"] = request_id
     response.headers.update(headers)
     await response(scope, receive, send)

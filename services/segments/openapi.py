@@ -63,6 +63,40 @@ _COMPUTED_TRAIT: Final[dict[str, Any]] = {
     "within": {"type": "string", "examples": ["365d"]},
     "measure": {"type": ["string", "object"], "examples": [{"sum": "total"}]},
 }
+_SOURCE_KIND: Final = {"enum": ["server", "browser", "mobile"]}
+_SOURCE: Final = _object(
+    "source name kind write_key events_per_s",
+    {"source": _KEY, "name": _TEXT, "kind": _SOURCE_KIND, "write_key": _TEXT,
+     "events_per_s": {"type": ["integer", "null"]}},
+)  # fmt: skip
+_JSON_SCHEMAS: Final = {"type": "object", "additionalProperties": {"type": ["object", "boolean"]},
+                        "maxProperties": 1_000}  # fmt: skip
+_PLAN: Final[dict[str, Any]] = {
+    "mode": {"enum": ["allow", "flag", "block"], "default": "allow"},
+    "unplanned": {"enum": ["ignore", "allow", "flag", "block"], "default": "ignore"},
+    "events": {**_JSON_SCHEMAS, "description": "By a track event's name, the JSON Schema of its `properties`, `traits` "
+               "and `context`.", "examples": [{"Order Completed": {"properties": {"properties": {
+                   "type": "object", "required": ["total"]}}}}]},
+    "types": {**_JSON_SCHEMAS, "description": "The same for identify, page, screen, group and alias."},
+}  # fmt: skip
+_PLAN_COUNT: Final = _object(
+    "day event code mode events last_at last_path last_message",
+    {"day": {"type": "string", "format": "date"}, "event": _TEXT, "code": _TEXT, "mode": _TEXT, "events": _COUNT,
+     "last_at": _TIME, "last_path": _TEXT, "last_message": _TEXT},
+)  # fmt: skip
+_BAD_EVENT: Final = _object(
+    "place received_at source code path message profile_id request size_bytes cut",
+    {
+        "place": _TEXT, "received_at": _TIME, "source": _TEXT, "code": _TEXT,
+        "path": {"type": "string", "description": "A JSON pointer into the event."}, "message": _TEXT,
+        "profile_id": {"type": ["string", "null"]},
+        "request": {"type": ["object", "null"], "description": "What the event's request gave to it."},
+        "size_bytes": _COUNT,
+        "cut": {"type": "boolean", "description": "Whether only the beginning of the original is here."},
+        "original": {"type": "string", "description": "As it came, where that is text."},
+        "original_base64": {"type": "string", "description": "Where it is none."},
+    },
+)  # fmt: skip
 _SPACE_CURSOR: Final = _object(
     "url has_more next limit",
     {"url": _TEXT, "has_more": {"type": "boolean"}, "next": _TEXT, "limit": {"type": "integer"}},
@@ -86,13 +120,19 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "SegmentDraft": _object("key rule", _DRAFT),
     "SegmentReplacement": _object("rule", _DRAFT),
     "Segment": _object(
-        "key name description rule tags status version size created_at updated_at backfill",
+        "key name description rule tags status version size created_at updated_at evaluated_at backfill",
         {
             **_DRAFT,
             "version": {"type": "integer", "minimum": 1, "description": "Counts the changes of the rule."},
             "size": {**_COUNT, "description": "How many profiles are members now."},
             "created_at": _TIME,
             "updated_at": _TIME,
+            "evaluated_at": {
+                **_TIME,
+                "type": ["string", "null"],
+                "description": "Every event accepted by then counts in the memberships; null while it is not live, or "
+                "not evaluated yet as it was saved last.",
+            },
             "backfill": {"type": "null"},
         },
     ),
@@ -182,6 +222,54 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     ),
     "ComputedTraitPage": _object(
         "computed_traits next_cursor", {"computed_traits": _array(ref("ComputedTrait")), "next_cursor": _CURSOR}
+    ),
+    "SourceDraft": _object(
+        "source",
+        {
+            "source": _KEY,
+            "name": {"type": "string", "maxLength": 200, "description": "Defaults to the id."},
+            "kind": {**_SOURCE_KIND, "default": "server"},
+            "events_per_s": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": 2**31 - 1,
+                "description": "How much it may send; null: as much as any.",
+            },
+        },
+    ),
+    "Source": _SOURCE,
+    "SourcePage": _object("sources next_cursor", {"sources": _array(ref("Source")), "next_cursor": _CURSOR}),
+    "TrackingPlanDraft": _object("", _PLAN),
+    "TrackingPlan": _object(
+        "source mode unplanned events types revision updated_at",
+        {"source": _TEXT, **_PLAN, "revision": _COUNT, "updated_at": _TIME},
+    ),
+    "PlanViolations": _object("source violations", {"source": _TEXT, "violations": _array(_PLAN_COUNT)}),
+    "BadEvent": _BAD_EVENT,
+    "BadEventPage": _object("bad_events next_cursor", {"bad_events": _array(ref("BadEvent")), "next_cursor": _CURSOR}),
+    "BadEventReplay": _object(
+        "",
+        {
+            "places": {**_array(_TEXT), "maxItems": 1_000},
+            "source": _TEXT,
+            "reason": _TEXT,
+            "since": _TIME,
+            "until": _TIME,
+            "patch": {"type": "object", "description": "A JSON merge patch for each."},
+            "again": {"type": "boolean", "default": False, "description": "Also those that were sent before."},
+            "dry_run": {"type": "boolean", "default": False, "description": "Send nothing; answer with `events`."},
+        },
+    ),
+    "BadEventReplayed": _object(
+        "sent accepted bad_again not_sent more",
+        {
+            "sent": _COUNT,
+            "accepted": _COUNT,
+            "bad_again": {"type": "object", "additionalProperties": _COUNT, "description": "How many, by code."},
+            "not_sent": {"type": "object", "additionalProperties": _COUNT, "description": "How many, by reason."},
+            "more": {"type": "boolean"},
+            "events": _array({"type": "object"}),
+        },
     ),
     "SpaceError": _object("error", {"error": _object("code message", {"code": _TEXT, "message": _TEXT})}),
     "SpaceTraits": _object("traits cursor", {"traits": {"type": "object"}, "cursor": _SPACE_CURSOR}),

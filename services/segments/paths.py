@@ -35,7 +35,7 @@ DEFINITION_KEY: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """Of lists and computed traits."""
 
 
-def _key(what: str, code: str) -> AfterValidator:
+def key_in_path(what: str, code: str) -> AfterValidator:
     """Decodes a key. One that holds U+0000, which no key does and no text of the database may, is not found."""
 
     def decoded(text: str) -> str:
@@ -47,8 +47,8 @@ def _key(what: str, code: str) -> AfterValidator:
     return AfterValidator(decoded)
 
 
-SegmentKey = Annotated[str, _key("segment", "segment_not_found"), Path(description="The segment's key.")]
-ListKey = Annotated[str, _key("list", "list_not_found"), Path(description="The list's key.")]
+SegmentKey = Annotated[str, key_in_path("segment", "segment_not_found"), Path(description="The segment's key.")]
+ListKey = Annotated[str, key_in_path("list", "list_not_found"), Path(description="The list's key.")]
 ComputedTraitKey = Annotated[
-    str, _key("computed trait", "computed_trait_not_found"), Path(description="The computed trait's key.")
+    str, key_in_path("computed trait", "computed_trait_not_found"), Path(description="The computed trait's key.")
 ]

@@ -8,7 +8,7 @@ from audience.ports.catalog import ComputedTraitMissing, SegmentInUse
 from audience.rules import RuleInvalid, parse_computed_trait
 from services._kit.errors import ApiError, FieldError
 from services.segments.answers import computed_trait_json, json_response
-from services.segments.cursors import cursor_of, key_behind
+from services.segments.cursors import key_behind, page_json
 from services.segments.drafts import read_json
 from services.segments.openapi import answers, body
 from services.segments.paths import ComputedTraitKey
@@ -22,9 +22,7 @@ async def page(request: Request, limit: Limit = PAGE, cursor: Cursor = "") -> Re
     """In the order of their keys."""
     after = key_behind(cursor) if cursor else ""
     found = await work_of(request).computed_traits.page(workspace_of(request), after, limit + 1)
-    shown = found[:limit]
-    more = cursor_of(shown[-1].key) if len(found) > limit else None
-    return json_response({"computed_traits": list(map(computed_trait_json, shown)), "next_cursor": more})
+    return json_response(page_json("computed_traits", found, limit, computed_trait_json, lambda each: each.key))
 
 
 @router.get("/v1/computed-traits/{key}", summary="Read a computed trait", responses=answers("ComputedTrait", 404, 422))

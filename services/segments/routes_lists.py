@@ -10,7 +10,7 @@ from starlette.responses import Response
 from audience.ports.catalog import ListMissing, SegmentInUse
 from services._kit.errors import ApiError, FieldError
 from services.segments.answers import json_response, list_json
-from services.segments.cursors import cursor_of, key_behind
+from services.segments.cursors import key_behind, page_json
 from services.segments.drafts import MAX_NAME, escaped, read_body, read_json, read_object, text_fault
 from services.segments.idempotency import IdempotencyKey, once
 from services.segments.openapi import answers, body, list_members_body
@@ -30,9 +30,7 @@ async def page(request: Request, limit: Limit = PAGE, cursor: Cursor = "") -> Re
     """In the order of their keys."""
     after = key_behind(cursor) if cursor else ""
     found = await work_of(request).lists.page(workspace_of(request), after, limit + 1)
-    shown = found[:limit]
-    more = cursor_of(shown[-1].key) if len(found) > limit else None
-    return json_response({"lists": list(map(list_json, shown)), "next_cursor": more})
+    return json_response(page_json("lists", found, limit, list_json, lambda each: each.key))
 
 
 @router.get("/v1/lists/{key}", summary="Read a list", responses=answers("List", 404, 422))

@@ -6,10 +6,11 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from audience.ports.memberships import Member
 from audience.rules.dates import format_ms, parse_date_ms
 from services._kit.errors import ApiError
 from services.segments.answers import instant, json_response
-from services.segments.cursors import behind, cursor_of, refused_parameter
+from services.segments.cursors import behind, page_json, refused_parameter
 from services.segments.exporting import ENCODERS, Export
 from services.segments.openapi import answers, file_answers
 from services.segments.paths import SegmentKey
@@ -58,14 +59,8 @@ async def members(request: Request, key: SegmentKey, limit: Limit = PAGE, cursor
     segment = await segment_of(request, key)
     after = behind(cursor) if cursor else None
     found = await work.members.members(segment.workspace, key, after, limit + 1) if segment.evaluated else ()
-    shown = found[:limit]
-    return json_response(
-        {
-            "members": [{"profile_id": each.profile_id, "since": instant(each.since_ms)} for each in shown],
-            "next_cursor": cursor_of(shown[-1].profile_id) if len(found) > limit else None,
-            "as_of": instant(work.now_ms()),
-        }
-    )
+    page = page_json("members", found, limit, _member, lambda each: each.profile_id)
+    return json_response({**page, "as_of": instant(work.now_ms())})
 
 
 @router.get("/v1/segments/{key}/overlap", summary="What segments share", responses=answers("Overlap", 404, 422))
@@ -111,6 +106,10 @@ async def export(
     if not work.exports.free:
         raise ApiError(503, "unavailable", "as many exports as can be are under way", headers={"Retry-After": "5"})
     return Export(work.exports, work.members, segment, format_, format_ms(work.now_ms()))
+
+
+def _member(member: Member) -> dict[str, str]:
+    return {"profile_id": member.profile_id, "since": instant(member.since_ms)}
 
 
 def _instant(text: str, name: str) -> int:

@@ -1,19 +1,19 @@
 """``/v1/segments``: create, list, read, replace, delete."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from audience.ports.catalog import Segment
 from services.segments.answers import json_response, segment_json
-from services.segments.cursors import cursor_of, key_behind
+from services.segments.cursors import key_behind, page_json
 from services.segments.drafts import read_body, read_fields, read_json, read_object
 from services.segments.idempotency import IdempotencyKey, once
 from services.segments.openapi import answers, body
 from services.segments.paths import SegmentKey
-from services.segments.work import PAGE, Cursor, Limit, segment_of, work_of, workspace_of
+from services.segments.work import PAGE, Cursor, Limit, Work, segment_of, work_of, workspace_of
 
 _ETAG: Final = re.compile(r'"([0-9]{1,18})"')
 
@@ -31,7 +31,7 @@ async def create(request: Request, idempotency_key: IdempotencyKey = None) -> Re
     async def answer() -> Response:
         fields = read_fields(read_object(content))
         segment = await work_of(request).saving.create(workspace_of(request), fields)
-        return _answer(segment, 0, 201, {"Location": f"/v1/segments/{segment.key}"})
+        return _answer(work_of(request), segment, 0, 201, {"Location": f"/v1/segments/{segment.key}"})
 
     return await once(request, idempotency_key, content, answer)
 
@@ -42,13 +42,11 @@ async def page(request: Request, limit: Limit = PAGE, cursor: Cursor = "") -> Re
     work, workspace = work_of(request), workspace_of(request)
     found = await work.catalog.page(workspace, key_behind(cursor) if cursor else "", limit + 1)
     sizes = await work.index.sizes(workspace)
-    shown = found[:limit]
-    return json_response(
-        {
-            "segments": [segment_json(segment, _size(segment, sizes.get(segment.key, 0))) for segment in shown],
-            "next_cursor": cursor_of(shown[-1].key) if len(found) > limit else None,
-        }
-    )
+
+    def shown(segment: Segment) -> dict[str, Any]:
+        return _shown(work, segment, sizes.get(segment.key, 0))
+
+    return json_response(page_json("segments", found, limit, shown, lambda each: each.key))
 
 
 @router.get("/v1/segments/{key}", summary="Read a segment", responses=answers("Segment", 404, 422, etag=True))
@@ -56,7 +54,7 @@ async def read(request: Request, key: SegmentKey) -> Response:
     """With its size now, and its ETag."""
     work, workspace = work_of(request), workspace_of(request)
     segment = await segment_of(request, key)
-    return _answer(segment, _size(segment, await work.index.size(workspace, key)))
+    return _answer(work, segment, await work.index.size(workspace, key))
 
 
 @router.put("/v1/segments/{key}", summary="Replace a segment", openapi_extra=body("SegmentReplacement"),
@@ -67,7 +65,7 @@ async def replace(request: Request, key: SegmentKey, if_match: IfMatch = None) -
     content = await read_json(request)
     await segment_of(request, key)  # 404 before what is wrong with the body
     segment = await work.saving.replace(workspace, read_fields(content, key), _known(if_match))
-    return _answer(segment, _size(segment, await work.index.size(workspace, key)))
+    return _answer(work, segment, await work.index.size(workspace, key))
 
 
 @router.delete("/v1/segments/{key}", status_code=204, summary="Delete a segment",
@@ -78,13 +76,15 @@ async def delete(request: Request, key: SegmentKey, if_match: IfMatch = None) ->
     return Response(status_code=204)
 
 
-def _size(segment: Segment, members: int) -> int:
+def _shown(work: Work, segment: Segment, members: int) -> dict[str, Any]:
     """Memberships are shown only while the segment is evaluated or frozen."""
-    return members if segment.evaluated else 0
+    return segment_json(segment, members if segment.evaluated else 0, work.freshness.evaluated_ms(segment))
 
 
-def _answer(segment: Segment, members: int, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return json_response(segment_json(segment, members), status, {"ETag": f'"{segment.revision}"', **(headers or {})})
+def _answer(
+    work: Work, segment: Segment, members: int, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    return json_response(_shown(work, segment, members), status, {"ETag": f'"{segment.revision}"', **(headers or {})})
 
 
 def _known(if_match: str | None) -> frozenset[int] | None:

@@ -1,20 +1,16 @@
 """``/v1/spaces``: the Profile API in Segment's shape, for applications that read profiles with it already."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import AfterValidator
 from starlette.responses import Response
 
-from audience.ports.event_log import EventLogUnavailable, KeptEvent
-from audience.ports.stores import StoreUnavailable
+from audience.ports.event_log import KeptEvent
 from audience.profiles.model import Profile
 from audience.rules.dates import parse_date_ms
-from services._kit.errors import ApiError, unavailable
-from services._kit.request_id import request_id_of
+from services._kit.errors import ApiError
 from services.segments.answers import json_response
 from services.segments.openapi import answers
 from services.segments.paths import decode_once
@@ -25,8 +21,8 @@ from services.segments.spaces import (
     event_json,
     external_ids,
     metadata_json,
-    space_error,
     traits_of,
+    with_sources,
 )
 from services.segments.work import Work, work_of, workspace_of
 
@@ -36,30 +32,7 @@ _PROFILE: Final = "/v1/spaces/{space}/collections/{collection}/profiles/{externa
 _ID_TYPES: Final = ("user_id", "anonymous_id")
 
 
-class SpaceRoute(APIRoute):
-    """A route whose errors have Segment's shape."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, with errors answered."""
-        handle = super().get_route_handler()
-
-        async def answer(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except ApiError as error:
-                refused = error
-            except RequestValidationError as error:
-                refused = ApiError(422, "invalid_request", "; ".join(str(each["msg"]) for each in error.errors()))
-            except StoreUnavailable:
-                refused = unavailable("a store")
-            except EventLogUnavailable:
-                refused = unavailable("the event log")
-            return space_error(refused, request_id_of(request.scope))
-
-        return answer
-
-
-router = APIRouter(tags=["profile api"], route_class=SpaceRoute)
+router = APIRouter(tags=["profile api"])
 
 Space = Annotated[str, AfterValidator(decode_once), Path(description="The workspace.", examples=["demo"])]
 Collection = Annotated[Literal["users", "accounts"], Path(description="There are users alone.")]
@@ -93,6 +66,8 @@ async def traits(
     wanted = _names(include)
     names = sorted(name for name in found if not wanted or name in wanted)
     page = {name: found[name] for name in names[begin : begin + limit]}
+    if verbose and any(name in profile.traits for name in page):
+        page = with_sources(page, await _events(work, profile))
     return json_response(
         {
             "traits": {name: each.verbose() if verbose else each.value for name, each in page.items()},
@@ -166,11 +141,23 @@ async def _found(request: Request, space: str, collection: str, external_id: str
     kind, colon, value = external_id.partition(":")
     if not colon or not kind or not value:
         raise ApiError(422, "invalid_request", "a profile is named by a type and an id, as `user_id:ada`")
-    if space == workspace and collection == "users" and kind in _ID_TYPES:
-        found = await work.profiles.get_many(workspace, [value])
-        if value in found:
-            return work, found[value]
+    if space == workspace and collection == "users":
+        found = await _profile(work, workspace, kind, value)
+        if found is not None:
+            return work, found
     raise ApiError(404, "profile_not_found", "there is no such profile")
+
+
+async def _profile(work: Work, workspace: str, kind: str, value: str) -> Profile | None:
+    """By its own id, or by one that its events came with; of several profiles that came with it, the last."""
+    if kind in _ID_TYPES and (found := (await work.profiles.get_many(workspace, [value])).get(value)) is not None:
+        return found
+    if kind == "user_id" or "\0" in kind:
+        return None
+    profile_id = await work.external_ids.profile_of(workspace, kind, value)
+    if profile_id is None:
+        return None
+    return (await work.profiles.get_many(workspace, [profile_id])).get(profile_id)
 
 
 async def _events(work: Work, profile: Profile) -> Sequence[KeptEvent]:

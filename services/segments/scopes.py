@@ -34,6 +34,10 @@ def scope_of(method: str, path: str) -> str:
             return "segments:read" if reads else "segments:write"
         case "lists":
             return "segments:read" if reads else "lists:write"
+        case "sources":
+            return "sources:read" if reads else "sources:write"
+        case "bad-events":
+            return "bad-events:read" if reads else "bad-events:replay"
         case _:
             return ANY_SCOPE
 

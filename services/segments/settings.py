@@ -25,6 +25,9 @@ class SegmentsSettings(ProfileStoreSettings):
     read_timeout_s: float = Field(default=1.0, gt=0, le=10)
     """How long a read of the profile store may take; past it the answer is 503."""
 
+    queue_timeout_s: float = Field(default=3.0, gt=0, le=30)
+    """How long a request may wait for its turn when there are more than this process bears; then the answer is 503."""
+
     explain_timeout_s: float = Field(default=5.0, gt=0, le=60)
     """How long the streaming job may take to explain a membership; past it the answer is 503."""
 
@@ -33,3 +36,6 @@ class SegmentsSettings(ProfileStoreSettings):
 
     postgres_connections: int = Field(default=24, ge=8, le=200)
     """How many connections this process opens to PostgreSQL at most, over all its pools (`pools.py`)."""
+
+    ingest_url: str = Field(default="http://127.0.0.1:8081", pattern=r"^https?://[^/?#\s]+$")
+    """Where bad events are sent again."""

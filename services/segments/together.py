@@ -2,14 +2,15 @@
 
 While a call is under way, the requests that arrive wait and go together into the next one. So the store sees few calls
 however many requests there are, and a request alone waits for nobody. Refuses to queue without end: past
-`MOST_WAITING` a request is turned away at once, and where a call fails those that wait behind it fail as well, instead
-of each waiting for its own time limit.
+`MOST_WAITING` a request is turned away at once, one that has had no turn within `wait_s` is turned away then, and where
+a call fails those that wait behind it fail as well, instead of each waiting for its own time limit.
 """
 
 import asyncio
+import itertools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from audience.ports.stores import StoreUnavailable
 from services.segments.metrics import SegmentsMetrics
@@ -25,14 +26,22 @@ Fetch = Callable[[str, Sequence[str]], Awaitable[Mapping[str, T]]]
 """Of a workspace, what is known of these ids."""
 
 
+class _Asked(NamedTuple, Generic[T]):
+    """A profile that was asked for first at `at_s`, and those who wait for it."""
+
+    at_s: float
+    waiters: list[asyncio.Future[T | None]]
+
+
 class Together(Generic[T]):
     """One for each kind of read and process; all requests share it."""
 
-    def __init__(self, fetch: Fetch[T], timeout_s: float, metrics: SegmentsMetrics) -> None:
+    def __init__(self, fetch: Fetch[T], timeout_s: float, wait_s: float, metrics: SegmentsMetrics) -> None:
         self._fetch = fetch
         self._timeout_s = timeout_s
+        self._wait_s = wait_s
         self._metrics = metrics
-        self._waiting: dict[str, dict[str, list[asyncio.Future[T | None]]]] = defaultdict(dict)
+        self._waiting: dict[str, dict[str, _Asked[T]]] = defaultdict(dict)
         self._count = 0
         self._calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -43,7 +52,12 @@ class Together(Generic[T]):
             raise StoreUnavailable("too many reads are waiting")
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[T | None] = loop.create_future()
-        self._waiting[workspace].setdefault(profile_id, []).append(waiter)
+        waiting = self._waiting[workspace]
+        asked = waiting.get(profile_id)
+        if asked is None:
+            waiting[profile_id] = _Asked(loop.time(), [waiter])
+        else:
+            asked.waiters.append(waiter)
         self._count += 1
         if not self._scheduled and len(self._calls) < AT_ONCE:
             # At the end of this turn of the loop, so that requests that arrived together go together.
@@ -53,6 +67,7 @@ class Together(Generic[T]):
 
     def _start(self) -> None:
         self._scheduled = False
+        self._turn_away()
         while self._count and len(self._calls) < AT_ONCE:
             workspace, asked = self._next_call()
             call = asyncio.create_task(self._call(workspace, asked))
@@ -63,7 +78,19 @@ class Together(Generic[T]):
         self._calls.discard(call)
         self._start()
 
-    def _next_call(self) -> tuple[str, Mapping[str, list[asyncio.Future[T | None]]]]:
+    def _turn_away(self) -> None:
+        """Those that have waited too long. The first of each workspace have waited longest."""
+        before_s = asyncio.get_running_loop().time() - self._wait_s
+        for workspace, ids in list(self._waiting.items()):
+            late = dict(itertools.takewhile(lambda item: item[1].at_s < before_s, ids.items()))
+            for profile_id in late:
+                del ids[profile_id]
+            if not ids:
+                del self._waiting[workspace]
+            self._count -= _waiters(late)
+            _fail(late, StoreUnavailable(f"no turn within {self._wait_s:g} s"))
+
+    def _next_call(self) -> tuple[str, Mapping[str, "_Asked[T]"]]:
         workspace, ids = next(iter(self._waiting.items()))
         if len(ids) <= LARGEST_CALL:
             del self._waiting[workspace]
@@ -71,10 +98,10 @@ class Together(Generic[T]):
         else:
             asked = {profile_id: ids.pop(profile_id) for profile_id in list(ids)[:LARGEST_CALL]}
             self._waiting[workspace] = self._waiting.pop(workspace)  # behind the other workspaces
-        self._count -= sum(map(len, asked.values()))
+        self._count -= _waiters(asked)
         return workspace, asked
 
-    async def _call(self, workspace: str, asked: Mapping[str, list[asyncio.Future[T | None]]]) -> None:
+    async def _call(self, workspace: str, asked: Mapping[str, "_Asked[T]"]) -> None:
         self._metrics.read_profiles.observe(len(asked))
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -87,15 +114,19 @@ class Together(Generic[T]):
         except Exception as error:  # noqa: BLE001  each request raises it, and is answered and logged for it
             _fail(asked, error)
         else:
-            for profile_id, waiters in asked.items():
+            for profile_id, each in asked.items():
                 answer = found.get(profile_id)
-                for waiter in waiters:
+                for waiter in each.waiters:
                     if not waiter.done():  # its client may have gone
                         waiter.set_result(answer)
 
 
-def _fail(asked: Mapping[str, list[asyncio.Future[T | None]]], error: Exception) -> None:
-    for waiters in asked.values():
-        for waiter in waiters:
+def _waiters(asked: Mapping[str, _Asked[T]]) -> int:
+    return sum(len(each.waiters) for each in asked.values())
+
+
+def _fail(asked: Mapping[str, _Asked[T]], error: Exception) -> None:
+    for each in asked.values():
+        for waiter in each.waiters:
             if not waiter.done():
                 waiter.set_exception(error)

@@ -5,6 +5,7 @@ so that reads from the profile store outlive it; one that was never seen is not 
 wrong 401 would tell a client to stop. Counts the requests of each token, and turns away those beyond its rate.
 """
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -52,6 +53,7 @@ class Tokens:
         self._unix_s = unix_s
         self._known: dict[bytes, Client] = {}
         self._used: dict[bytes, float] = {}
+        self._asking: dict[bytes, asyncio.Task[Client]] = {}
 
     def remembered(self, header: bytes | None) -> Client | None:
         """The client, where its token was looked up a moment ago; None where `client_of` has to be asked."""
@@ -69,9 +71,9 @@ class Tokens:
         digest = hashlib.sha256(token).digest()
         known = self._known.get(digest)
         if known is None or self._clock_s() - known.at_s >= self._fresh_s:
-            known = await self._look_up(digest, known)
+            known = await self._ask(digest, known)
         if known.access is _NOTHING:
-            raise _unauthorized("the API token is not known")
+            raise _unauthorized("the API token is not known: it is wrong, over, or was revoked")
         return known
 
     def left(self, client: Client, per_second: int) -> int:
@@ -98,6 +100,14 @@ class Tokens:
         except StoreUnavailable:
             self._used = {**used, **self._used}
             raise
+
+    async def _ask(self, digest: bytes, before: Client | None) -> Client:
+        """Look a token up, once for all requests that carry it just now."""
+        asking = self._asking.get(digest)
+        if asking is None:
+            asking = self._asking[digest] = asyncio.create_task(self._look_up(digest, before))
+            asking.add_done_callback(lambda _: self._asking.pop(digest))
+        return await asyncio.shield(asking)  # a client that goes away takes nobody's answer with it
 
     async def _look_up(self, digest: bytes, before: Client | None) -> Client:
         now_s = self._clock_s()

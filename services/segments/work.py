@@ -14,14 +14,17 @@ from audience.ports.catalog import (
     SegmentCatalog,
 )
 from audience.ports.event_log import EventHistory
+from audience.ports.external_ids import ExternalIds
 from audience.ports.memberships import MembershipReads, SizeHistory
 from audience.ports.stores import MembershipIndex, ProfileStore
 from services.segments.catalog_copy import CatalogCopy
 from services.segments.entrance import Desk
 from services.segments.explaining import Explaining
 from services.segments.exporting import Exports
+from services.segments.freshness import Freshness
 from services.segments.publisher import Publisher
 from services.segments.saving import Saving, no_segment
+from services.segments.sending_side import Sending
 from services.segments.streaming import Tail
 
 PAGE: Final = 100
@@ -43,8 +46,10 @@ class Work:
     members: MembershipReads
     history_of_sizes: SizeHistory
     profiles: ProfileStore
+    external_ids: ExternalIds
     history: EventHistory
     copy: CatalogCopy
+    freshness: Freshness
     desk: Desk
     saving: Saving
     publisher: Publisher
@@ -52,6 +57,7 @@ class Work:
     exports: Exports
     tail: Tail
     now_ms: Callable[[], int]
+    sending: Sending
 
 
 def work_of(request: Request) -> Work:

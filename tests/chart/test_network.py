@@ -15,6 +15,7 @@ DRAWN = {
     ("segment-api", "kafka"),
     ("segment-api", "postgres"),
     ("segment-api", "aerospike"),
+    ("segment-api", "ingest-api"),  # bad events, sent again
     ("prepare", "kafka"),
     ("prepare", "postgres"),
     ("test", "ingest-api"),

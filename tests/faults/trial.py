@@ -102,6 +102,28 @@ class Trial:
                 assert answer.status_code == 201, answer.text
         await asyncio.sleep(IN_EFFECT_S)
 
+    def rule(self, key: str) -> Mapping[str, Any]:
+        """A segment's rule."""
+        return self._rules.by_key[key]
+
+    async def edit(self, key: str, rule: Mapping[str, Any]) -> None:
+        """Give a segment another rule."""
+        async with self._segments_api() as api:
+            answer = await api.put(f"/v1/segments/{key}", json={"rule": rule, "status": "live"})
+            assert answer.status_code == 200, answer.text
+        await asyncio.sleep(IN_EFFECT_S)
+        self._rules = Rules({**self._rules.by_key, key: rule})
+
+    async def touch(self) -> None:
+        """One more event of everybody, in which no rule takes an interest: an idle profile keeps to the old rules."""
+        async with self._ingest() as ingest:
+            for start in range(0, len(self.people), BATCH):
+                calls = [
+                    {"type": "track", "userId": person, "event": "Touched", "messageId": f"{person}:{time.time_ns()}"}
+                    for person in self.people[start : start + BATCH]
+                ]
+                await _until_accepted(ingest, calls)
+
     async def remove_rules(self) -> None:
         """Delete the segments, those that refer to others first."""
         async with self._segments_api() as api:
@@ -116,9 +138,7 @@ class Trial:
         # A person's events stay in order; people are interleaved.
         calls = [call for place in range(max(map(len, streams))) for stream in streams for call in stream[place:][:1]]
         began = time.monotonic()
-        async with httpx.AsyncClient(
-            base_url=self._platform.ingest_url, auth=(self._platform.write_key, ""), timeout=20, trust_env=False
-        ) as ingest:
+        async with self._ingest() as ingest:
             for start in range(0, len(calls), BATCH):
                 await asyncio.sleep(max(0.0, began + start / events_per_s - time.monotonic()))
                 now_ms = time.time_ns() // 1_000_000
@@ -208,6 +228,11 @@ class Trial:
                 return frozenset(each["key"] for each in answer.json()["segments"])
 
             return dict(zip(self.people, await asyncio.gather(*map(of, self.people)), strict=True))
+
+    def _ingest(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self._platform.ingest_url, auth=(self._platform.write_key, ""), timeout=20, trust_env=False
+        )
 
     def _segments_api(self) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self._platform.api_token}"}

@@ -62,10 +62,17 @@ class AerospikeProfileStore:
 
     async def put_many(self, profiles: Sequence[Profile]) -> int:
         """Keep each profile that is newer than the stored one; gives how many were written."""
+        return await self._put(profiles, _only_if_older_than)
+
+    async def rewrite(self, profiles: Sequence[Profile]) -> int:
+        """Keep each profile that is not older than the stored one; gives how many were written."""
+        return await self._put(profiles, lambda version: _only_if_older_than(version + 1))
+
+    async def _put(self, profiles: Sequence[Profile], only_if: Callable[[int], Any]) -> int:
         newest = [profile for _, group in documents.newest(profiles) for profile in group]
         written = 0
         for batch in _parts(newest):
-            writes = BatchRecords([self._write(profile) for profile in batch])
+            writes = BatchRecords([self._write(profile, only_if(profile.version)) for profile in batch])
             written += _written(await self._client.call(_batch_write(writes)))
         return written
 
@@ -73,7 +80,7 @@ class AerospikeProfileStore:
         """Return when the server answers a read."""
         await self._read("", ["check"], [VERSION])
 
-    def _write(self, profile: Profile) -> Write:
+    def _write(self, profile: Profile, only_if: Any) -> Write:
         return Write(
             _key(profile.workspace, profile.profile_id),
             [
@@ -82,7 +89,7 @@ class AerospikeProfileStore:
                 operations.write(ATTRIBUTES, documents.encode_attributes(profile)),
             ],
             policy={
-                "expressions": _only_if_older_than(profile.version),
+                "expressions": only_if,
                 "ttl": self._retention_s,  # a write without one would reset it to the namespace's default
                 "key": aerospike.POLICY_KEY_SEND,  # so that a scan can say which profile a record is of
             },

@@ -8,19 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but its types do not say so
-    AdminClient,
-    NewTopic,
-    OffsetSpec,
-)
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # public, but its types do not say so
 
-from audience.adapters.kafka.driver import base_config, code_of
+from audience.adapters.kafka.driver import code_of
+from audience.adapters.kafka.offsets import TIMEOUT_S, committed_by, ends_of, open_admin
 from audience.adapters.kafka.producer import RECORD_BYTES
+from audience.ports.evaluation import Positions
 from audience.ports.event_log import EventLogUnavailable
 from audience.wire import topics as names
 
-TIMEOUT_S: Final = 15.0
 _MINUTE_MS: Final = 60_000
 _DAY_MS: Final = 24 * 60 * _MINUTE_MS
 
@@ -82,7 +79,7 @@ def create_topics(bootstrap: str, *, partitions: int, replicas: int, topics: Seq
         )
         for topic in topics
     ]
-    admin = _admin(bootstrap)
+    admin = open_admin(bootstrap)
     created = []
     for name, future in admin.create_topics(wanted, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S).items():
         try:
@@ -100,57 +97,21 @@ def lag(bootstrap: str, groups: Iterable[str]) -> dict[str, int]:
 
     Blocks. Raises EventLogUnavailable.
     """
-    admin = _admin(bootstrap)
+    admin = open_admin(bootstrap)
     try:
-        committed = {group: _committed(admin, group) for group in groups}
+        committed = {group: committed_by(admin, group) for group in groups}
         present = {group: offsets for group, offsets in committed.items() if offsets}
         topics = {topic for offsets in present.values() for topic, _ in offsets}
-        ends = _ends(admin, topics)
+        ends = ends_of(admin, topics)
     except KafkaException as error:
         raise EventLogUnavailable(f"Kafka: {error}") from error
     return {group: _behind(offsets, ends) for group, offsets in present.items()}
 
 
-_Offsets = Mapping[tuple[str, int], int]
-
-
-def _committed(admin: AdminClient, group: str) -> _Offsets:
-    [future] = admin.list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(group)], request_timeout=TIMEOUT_S
-    ).values()
-    try:
-        found = future.result().topic_partitions or ()
-    except KafkaException as error:
-        if code_of(error) == KafkaError.GROUP_ID_NOT_FOUND:
-            return {}
-        raise
-    return {(part.topic, part.partition): part.offset for part in found if part.offset >= 0}
-
-
-def _ends(admin: AdminClient, topics: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
-    """The first and the next offset of every partition of the topics."""
-    partitions = [
-        TopicPartition(topic, partition)
-        for topic in topics
-        for partition in admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
-    ]
-    if not partitions:
-        return {}
-    first, last = (
-        admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=TIMEOUT_S)
-        for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
-    )
-    return {(part.topic, part.partition): (first[part].result().offset, last[part].result().offset) for part in last}
-
-
-def _behind(committed: _Offsets, ends: Mapping[tuple[str, int], tuple[int, int]]) -> int:
+def _behind(committed: Positions, ends: Mapping[tuple[str, int], tuple[int, int]]) -> int:
     topics = {topic for topic, _ in committed}
     return sum(
         max(0, last - max(first, committed.get(place, first)))
         for place, (first, last) in ends.items()
         if place[0] in topics
     )
-
-
-def _admin(bootstrap: str) -> AdminClient:
-    return AdminClient({**base_config(bootstrap, "audience-admin"), "socket.timeout.ms": int(TIMEOUT_S * 1000)})

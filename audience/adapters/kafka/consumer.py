@@ -203,10 +203,14 @@ def _committed(error: KafkaError | None, _: Sequence[TopicPartition]) -> None:
 
 
 @asynccontextmanager
-async def open_consumer(bootstrap: str, group: str, topics: Sequence[str]) -> AsyncIterator[BatchConsumer]:
+async def open_consumer(
+    bootstrap: str, group: str, topics: Sequence[str], *, gather_bytes: int = 1, gather_ms: int = 50
+) -> AsyncIterator[BatchConsumer]:
     """A member of `group`, for as long as the block lasts; a new group begins at the first record.
 
-    Connects in the background: Kafka may be away when a service starts.
+    Kafka answers when it has `gather_bytes`, or after `gather_ms`: with 1, each record as it comes, which costs the
+    broker a request for every few records of a busy topic. Connects in the background: Kafka may be away when a
+    service starts.
     """
     consumer = BatchConsumer(
         Consumer(
@@ -216,8 +220,8 @@ async def open_consumer(bootstrap: str, group: str, topics: Sequence[str]) -> As
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
                 "on_commit": _committed,
-                "fetch.min.bytes": 1,  # a record is handed over as it comes
-                "fetch.wait.max.ms": 50,
+                "fetch.min.bytes": gather_bytes,
+                "fetch.wait.max.ms": gather_ms,
                 "fetch.queue.backoff.ms": 20,  # after a full queue; left alone, a second
                 "fetch.error.backoff.ms": 100,
                 "queued.min.messages": _QUEUE_RECORDS,

@@ -17,6 +17,7 @@ from audience.adapters.postgres.pool import Connection, Pool
 from audience.ports.catalog import (
     CatalogMoved,
     CatalogView,
+    EvaluatedSegments,
     RevisionConflict,
     Segment,
     SegmentDraft,
@@ -145,19 +146,25 @@ class PostgresSegmentCatalog:
         )
         return [SegmentVersion(row["version"], _decode(row["rule"]), row["created_ms"]) for row in rows]
 
-    async def evaluated(self, known: object) -> tuple[object, Mapping[str, frozenset[str]]] | None:
-        """The keys of the live and paused segments of each workspace; the mark moves with every write."""
+    async def evaluated(self, known: object) -> tuple[object, Mapping[str, EvaluatedSegments]] | None:
+        """The live and paused segments of each workspace; the mark moves with every write."""
         async with self._pool.transaction(isolation="repeatable_read") as connection:
             mark = tuple(await connection.fetchrow("SELECT max(revision), count(*) FROM segments") or ())
             if mark == known:
                 return None
             rows = await connection.fetch(
                 """
-                SELECT workspace, array_agg(key) AS keys FROM segments
-                WHERE status IN ('live', 'paused') GROUP BY workspace
+                SELECT workspace, array_agg(key) AS keys, array_agg(key) FILTER (WHERE status = 'live') AS live,
+                    array_agg(updated_ms) FILTER (WHERE status = 'live') AS saved_ms
+                FROM segments WHERE status IN ('live', 'paused') GROUP BY workspace
                 """
             )
-        return mark, {row["workspace"]: frozenset(row["keys"]) for row in rows}
+        return mark, {
+            row["workspace"]: EvaluatedSegments(
+                frozenset(row["keys"]), dict(zip(row["live"] or (), row["saved_ms"] or (), strict=True))
+            )
+            for row in rows
+        }
 
     @asynccontextmanager
     async def publishing(self, limit: int) -> AsyncIterator[Sequence[Segment]]:

@@ -19,9 +19,9 @@ from typing import Final, NamedTuple, TypeAlias
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from audience.adapters import documents
-from audience.adapters.postgres.pool import Connection, Pool
+from audience.adapters.postgres.pool import Connection, Pool, row_count
 from audience.ports.stores import StoreUnavailable
-from audience.profiles.model import Profile
+from audience.profiles.model import Membership, Profile
 
 _FORGET_STEP: Final = 1_000
 _NONE: Final = b"[]"
@@ -85,6 +85,42 @@ _TELL: Final = """
     FROM unnest($2::text[], $3::bytea[], $4::bigint[], $5::boolean[], $6::bigint[])
         AS told (segment_key, profile_id, number, entered, at_ms)
 """
+
+
+_HELD: Final = """
+    SELECT found.* FROM unnest($2::bytea[]) AS asked (profile_id) CROSS JOIN LATERAL (
+        SELECT profile_id, version, memberships FROM membership_versions AS stored
+        WHERE stored.workspace = $1 AND stored.profile_id = asked.profile_id LIMIT 1
+    ) AS found
+"""
+# Reads the index of the whole workspace once: for mending alone.
+_ROWS: Final = """
+    SELECT profile_id, segment_key, since_ms FROM memberships WHERE workspace = $1 AND profile_id = ANY($2::bytea[])
+"""
+# A key is a slug, so that its JSON is its letters between quotes, and stands nowhere else behind a bracket.
+_SWEEP: Final = """
+    DELETE FROM memberships AS stored WHERE stored.workspace = $1 AND stored.segment_key = $2 AND NOT EXISTS (
+        SELECT FROM membership_versions AS known
+        WHERE known.workspace = $1 AND known.profile_id = stored.profile_id
+          AND position(convert_to('["' || $2 || '",', 'UTF8') IN known.memberships) > 0
+    )
+"""
+_ADD_MISSING: Final = """
+    INSERT INTO memberships AS stored (workspace, segment_key, profile_id, since_ms, number)
+    SELECT known.workspace, $2, known.profile_id, (pair ->> 1)::bigint, known.number
+    FROM membership_versions AS known, json_array_elements(convert_from(known.memberships, 'UTF8')::json) AS pair
+    WHERE known.workspace = $1 AND position(convert_to('["' || $2 || '",', 'UTF8') IN known.memberships) > 0
+      AND pair ->> 0 = $2
+    ON CONFLICT (workspace, segment_key, profile_id) DO UPDATE SET since_ms = excluded.since_ms
+    WHERE stored.since_ms <> excluded.since_ms
+"""
+_RECOUNT: Final = """
+    INSERT INTO segment_sizes (workspace, segment_key, size)
+    SELECT $1, $2, count(*) FROM memberships WHERE workspace = $1 AND segment_key = $2
+    ON CONFLICT (workspace, segment_key) DO UPDATE SET size = excluded.size
+"""
+# Nobody moves a size but with its row locked.
+_LOCK_SIZE: Final = "SELECT 1 FROM segment_sizes WHERE workspace = $1 AND segment_key = $2 FOR UPDATE"
 
 
 class _Raced(Exception):
@@ -154,6 +190,37 @@ class PostgresMembershipIndex:
         except _Raced as error:
             raise StoreUnavailable("other writers keep adding the same profiles") from error
         raise AssertionError("tenacity gives the result or raises")
+
+    async def rewrite(self, profiles: Sequence[Profile]) -> int:
+        """Make the index agree with each profile that is not older than what it has seen; gives how many were."""
+        written = await self.put_many(profiles)
+        for workspace, batch in _by_workspace(profiles):
+            async with self._pool.transaction() as connection:
+                written += await _mend(connection, workspace, batch)
+        return written
+
+    async def held(
+        self, workspace: str, profile_ids: Sequence[str]
+    ) -> Mapping[str, tuple[int, tuple[Membership, ...]]]:
+        """The version and the memberships of each profile that the index knows."""
+        rows = await self._pool.fetch(_HELD, workspace, [profile_id.encode() for profile_id in profile_ids])
+        return {stored_id.decode(): (version, documents.decode_memberships(kept)) for stored_id, version, kept in rows}
+
+    async def recount(self, workspace: str, segment: str) -> int:
+        """Make the members those that the profiles have, and count the size anew; gives how many rows were wrong."""
+        async with self._pool.transaction() as connection:
+            await connection.execute(_LOCK_SIZE, workspace, segment)
+            wrong = row_count(await connection.execute(_SWEEP, workspace, segment))
+            wrong += row_count(await connection.execute(_ADD_MISSING, workspace, segment))
+            await connection.execute(_RECOUNT, workspace, segment)
+            return wrong
+
+    async def counted(self, workspace: str) -> Mapping[str, int]:
+        """Each segment's members, counted one by one."""
+        rows = await self._pool.fetch(
+            "SELECT segment_key, count(*) AS size FROM memberships WHERE workspace = $1 GROUP BY segment_key", workspace
+        )
+        return {row["segment_key"]: row["size"] for row in rows}
 
     async def sizes(self, workspace: str) -> Mapping[str, int]:
         """The number of members of each segment that has any."""
@@ -232,6 +299,30 @@ async def _put(connection: Connection, workspace: str, batch: Mapping[bytes, lis
         changes.compare(profile_id, number, kept, [step for step in batch[profile_id] if step.version > version])
     await _apply(connection, workspace, changes)
     return len(known) + len(new)
+
+
+async def _mend(connection: Connection, workspace: str, batch: Mapping[bytes, list[_Step]]) -> int:
+    """Make row and memberships right of each profile whose version is the stored one. Tells nobody."""
+    locked = await connection.fetch(_LOCK, workspace, list(batch))
+    last = {profile_id: steps[-1] for profile_id, steps in batch.items()}
+    numbers = {each: number for each, version, _, number in locked if version == last[each].version}
+    rows: dict[bytes, dict[str, int]] = {each: {} for each in numbers}
+    for profile_id, segment, since_ms in await connection.fetch(_ROWS, workspace, list(numbers)):
+        rows[profile_id][segment] = since_ms
+    changes, wrong = _Changes(), []
+    for profile_id, version, kept, number in locked:
+        if profile_id not in numbers:
+            continue
+        wanted = dict(documents.membership_pairs(last[profile_id].memberships))
+        found = rows[profile_id]
+        changes.entered += [(key, profile_id, at, number) for key, at in wanted.items() if found.get(key) != at]
+        changes.exited += [(key, profile_id) for key in found if key not in wanted]
+        if kept != last[profile_id].memberships or found != wanted:
+            wrong.append((profile_id, version, last[profile_id].memberships))
+    if wrong:
+        await connection.execute(_UPDATE, workspace, *_columns(wrong, 3))
+        await _apply(connection, workspace, changes)
+    return len(wrong)
 
 
 async def _apply(connection: Connection, workspace: str, changes: _Changes) -> None:

@@ -16,7 +16,7 @@ _PUT: Final = """
     SELECT $1, given.* FROM unnest($2::bytea[], $3::bigint[], $4::bytea[], $5::bytea[]) AS given
     ON CONFLICT (workspace, profile_id) DO UPDATE
     SET version = excluded.version, memberships = excluded.memberships, attributes = excluded.attributes
-    WHERE stored.version < excluded.version
+    WHERE stored.version < excluded.version OR ($6 AND stored.version = excluded.version)
 """
 _GET: Final = """
     SELECT found.* FROM unnest($2::bytea[]) AS asked (profile_id) CROSS JOIN LATERAL (
@@ -56,6 +56,13 @@ class PostgresProfileStore:
 
     async def put_many(self, profiles: Sequence[Profile]) -> int:
         """Keep each profile that is newer than the stored one; gives how many were written."""
+        return await self._put(profiles, mend=False)
+
+    async def rewrite(self, profiles: Sequence[Profile]) -> int:
+        """Keep each profile that is not older than the stored one; gives how many were written."""
+        return await self._put(profiles, mend=True)
+
+    async def _put(self, profiles: Sequence[Profile], *, mend: bool) -> int:
         written = 0
         for workspace, batch in documents.newest(profiles):
             written += await self._pool.execute(
@@ -65,6 +72,7 @@ class PostgresProfileStore:
                 [profile.version for profile in batch],
                 [documents.encode_memberships(profile.segments) for profile in batch],
                 [documents.encode_attributes(profile) for profile in batch],
+                mend,
             )
         return written
 

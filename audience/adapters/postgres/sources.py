@@ -6,19 +6,11 @@ import asyncpg
 
 from audience.adapters.postgres.pool import Pool
 from audience.adapters.postgres.workspaces import ensure_workspace
-from audience.ports.catalog import Source
-
-
-class SourceExists(Exception):
-    """The workspace has a source with this id, or some workspace one with this write key."""
-
-
-class SourceMissing(Exception):
-    """The workspace has no source with this id that could be revoked."""
+from audience.ports.catalog import Source, SourceExists, SourceMissing
 
 
 class PostgresSourceCatalog:
-    """Implements `audience.ports.catalog.SourceCatalog`, and creates and revokes sources for `audience-ops`."""
+    """Implements `audience.ports.catalog.SourceRegistry`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

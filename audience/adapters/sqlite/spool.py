@@ -195,6 +195,11 @@ class Spool:
         await self._in_thread(self._db.close)
         self._thread.shutdown()
 
+    def let_go(self) -> None:
+        """`close`, of one that nothing was put into; blocks."""
+        self._thread.submit(self._db.close).result()
+        self._thread.shutdown()
+
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
@@ -230,3 +235,17 @@ def _first_free(folder: Path, limit_bytes: int) -> Spool:
         with suppress(BlockingIOError):
             return Spool(folder / f"spool-{number}.sqlite", limit_bytes)
     raise SpoolUnusable(f"{folder}: {FILES} processes have a spool there already")
+
+
+def left_over(folder: Path, limit_bytes: int) -> Spool | None:
+    """A spool of the folder that holds records and that no process has; None where there is none. Blocks.
+
+    Whoever had it ended before it was empty, and where fewer processes run now, nobody takes it. Raises SpoolUnusable.
+    """
+    for path in sorted(folder.glob("spool-*.sqlite")):
+        with suppress(BlockingIOError):
+            spool = Spool(path, limit_bytes)
+            if spool.records:
+                return spool
+            spool.let_go()
+    return None

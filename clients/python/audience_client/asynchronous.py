@@ -1,4 +1,4 @@
-"""The client for code that does not wait. Alike to the other one but for that."""
+"""The client for code that does not wait. The other one is made from this one: see clients/python/unasync.py."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence

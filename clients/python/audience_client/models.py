@@ -65,7 +65,11 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment. `etag` is what a write that must not overwrite another gives back."""
+    """A segment. `etag` is what a write that must not overwrite another gives back.
+
+    Every event accepted by `evaluated_at` counts in its memberships; None while it is not live, or not evaluated yet
+    as it was saved last.
+    """
 
     key: str
     name: str
@@ -77,6 +81,7 @@ class Segment:
     size: int
     created_at: datetime
     updated_at: datetime
+    evaluated_at: datetime | None = None
     etag: str = ""
 
     @classmethod
@@ -93,6 +98,7 @@ class Segment:
             body["size"],
             instant(body["created_at"]),
             instant(body["updated_at"]),
+            instant(body["evaluated_at"]) if body.get("evaluated_at") else None,
             etag,
         )
 

@@ -1,4 +1,4 @@
-"""The client for code that waits. Alike to the other one but for that."""
+"""The client for code that waits. Made from asynchronous.py."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -133,6 +133,9 @@ ssl://{{ $servers }}?ca=/etc/kafka-ca/ca.crt&certificate={{ $certificate }}&key=
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
 {{- end }}
+{{- if has "ingest-api" $uses }}
+- {name: AUDIENCE_INGEST_URL, value: "{{ ternary "https" "http" .root.Values.tls.enabled }}://ingest-api:{{ (get .root.Values.services "ingest-api").port }}"}
+{{- end }}
 {{- if .root.Values.tls.enabled }}
 - {name: AUDIENCE_TLS_CERTIFICATE, value: /etc/tls/tls.crt}
 - {name: AUDIENCE_TLS_KEY, value: /etc/tls/tls.key}

@@ -10,7 +10,8 @@ from tests.integration.contracts.database import fresh_database
 
 TABLES = (
     "profile_records, memberships, membership_versions, membership_changes, segment_sizes, segment_size_history, "
-    "segments, lists, list_members, list_untold, computed_traits, idempotency_keys, tokens, sources, workspaces"
+    "segments, evaluation_progress, external_ids, lists, list_members, list_untold, computed_traits, "
+    "idempotency_keys, tokens, sources, workspaces"
 )
 
 

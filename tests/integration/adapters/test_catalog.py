@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from audience.adapters.postgres.catalog import PostgresSegmentCatalog
+from audience.adapters.postgres.evaluation_progress import PostgresEvaluationProgress
+from audience.adapters.postgres.external_ids import PostgresExternalIds
 from audience.adapters.postgres.pool import Pool
 from audience.adapters.postgres.sources import PostgresSourceCatalog, SourceExists, SourceMissing
 from audience.adapters.postgres.tokens import PostgresTokenCatalog, TokenExists, TokenMissing
 from audience.ports.catalog import (
     CatalogMoved,
+    EvaluatedSegments,
     RevisionConflict,
     SegmentDraft,
     SegmentExists,
@@ -21,6 +24,8 @@ from audience.ports.catalog import (
     Source,
     TokenAccess,
 )
+from audience.ports.evaluation import Reached
+from audience.ports.external_ids import SeenId
 
 pytestmark = pytest.mark.platform
 
@@ -216,13 +221,50 @@ async def test_the_mark_of_the_evaluated_moves_with_every_write(catalog: Postgre
     assert await catalog.evaluated(first[0]) is None
     await create(catalog, draft("vip"))
     await create(catalog, draft("later", status="draft"))
+    await create(catalog, draft("still", status="paused"))
     second = await catalog.evaluated(first[0])
     assert second is not None
-    assert second[1] == {"w": frozenset(("vip",))}
+    saved = await catalog.get("w", "vip")
+    assert saved is not None
+    assert second[1] == {"w": EvaluatedSegments(frozenset(("vip", "still")), {"vip": saved.updated_ms})}
     await catalog.delete("w", "vip", ANY, 2)
     third = await catalog.evaluated(second[0])
     assert third is not None
-    assert third[1] == {}
+    assert third[1] == {"w": EvaluatedSegments(frozenset(("still",)), {})}
+
+
+async def test_how_far_evaluation_has_come(pool: Pool, catalog: PostgresSegmentCatalog) -> None:
+    progress = PostgresEvaluationProgress(pool)
+    assert await progress.read() is None
+    for reached in (Reached(5, 7), Reached(9, 3), Reached(8, 8)):
+        await progress.advance(reached)
+    assert await progress.read() == Reached(9, 8)
+    assert await progress.untold_since_ms() is None
+    await create(catalog, draft("vip"))
+    await create(catalog, draft("later"))
+    first = await catalog.get("w", "vip")
+    assert first is not None
+    assert await progress.untold_since_ms() == first.updated_ms
+    async with catalog.publishing(10):
+        pass
+    assert await progress.untold_since_ms() is None
+
+
+async def test_ids_lead_to_the_profile_that_came_with_them_last(pool: Pool) -> None:
+    ids = PostgresExternalIds(pool)
+    seen = [
+        SeenId("w", "email", "a@x", "ada", 5),
+        SeenId("w", "email", "a@x", "bob", 7),
+        SeenId("w", "crm", "1", "\0", 5),
+    ]
+    assert await ids.put_many(seen) == 2
+    assert await ids.put_many(seen) == 0
+    assert await PostgresExternalIds(pool).put_many([SeenId("w", "email", "a@x", "ada", 6)]) == 0  # older
+    assert await ids.profile_of("w", "email", "a@x") == "bob"
+    assert await ids.profile_of("w", "crm", "1") == "\0"
+    assert await ids.profile_of("other", "email", "a@x") is None
+    assert await ids.put_many([SeenId("w", "email", "a@x", "ada", 8)]) == 1
+    assert await ids.profile_of("w", "email", "a@x") == "ada"
 
 
 async def test_sources(pool: Pool) -> None:

@@ -17,7 +17,7 @@ from audience.adapters.kafka.producer import KafkaEventLog, open_event_log
 from audience.adapters.kafka.requests import open_explainer
 from audience.ports.event_log import EventLogUnavailable, LogRecord
 from audience.ports.questions import EvaluationUnavailable, NotEvaluated
-from audience.wire.topics import EventRecord, ExplainCommand, ExplainReply, decode_profile_input, encode, key_of
+from audience.wire.topics import EventRecord, ExplainCommand, ExplainReply, decode_profile_command, encode, key_of
 
 pytestmark = pytest.mark.platform
 
@@ -231,7 +231,7 @@ async def as_job(
         async with open_consumer(bootstrap, topic, (topic,)) as consumer:
             while True:
                 for record in await consumer.poll(10, 0.2):
-                    command = decode_profile_input(record.value or b"")
+                    command = decode_profile_command(record.value or b"")
                     assert isinstance(command, ExplainCommand)
                     asked.append(command)
                     for reply in _replies(command):

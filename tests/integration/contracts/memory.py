@@ -9,6 +9,7 @@ from audience.adapters import documents
 from audience.ports.catalog import (
     CatalogMoved,
     CatalogView,
+    EvaluatedSegments,
     RevisionConflict,
     Segment,
     SegmentDraft,
@@ -18,6 +19,7 @@ from audience.ports.catalog import (
     SegmentMissing,
     TokenAccess,
 )
+from audience.ports.evaluation import Reached
 from audience.ports.event_log import EventLogUnavailable, LogRecord
 from audience.ports.stores import StoreUnavailable
 from audience.profiles.model import Membership, Profile
@@ -47,11 +49,17 @@ class MemoryProfileStore(Away):
         return {key: each.segments for key, each in (await self.get_many(workspace, profile_ids)).items()}
 
     async def put_many(self, profiles: Sequence[Profile]) -> int:
+        return await self._put(profiles, mend=False)
+
+    async def rewrite(self, profiles: Sequence[Profile]) -> int:
+        return await self._put(profiles, mend=True)
+
+    async def _put(self, profiles: Sequence[Profile], *, mend: bool) -> int:
         await self.check()
         written = 0
         for profile in (each for _, group in documents.newest(profiles) for each in group):
             known = self.profiles.get((profile.workspace, profile.profile_id))
-            if known is None or known.version < profile.version:
+            if known is None or known.version < profile.version or (mend and known.version == profile.version):
                 ordered = tuple(sorted(profile.segments, key=lambda each: each.segment))
                 self.profiles[profile.workspace, profile.profile_id] = replace(profile, segments=ordered)
                 written += 1
@@ -59,6 +67,19 @@ class MemoryProfileStore(Away):
 
 
 class MemoryMembershipIndex(MemoryProfileStore):
+    async def held(
+        self, workspace: str, profile_ids: Sequence[str]
+    ) -> Mapping[str, tuple[int, tuple[Membership, ...]]]:
+        found = await self.get_many(workspace, profile_ids)
+        return {key: (each.version, each.segments) for key, each in found.items()}
+
+    async def recount(self, workspace: str, segment: str) -> int:  # noqa: ARG002  its sizes are always counted
+        await self.check()
+        return 0
+
+    async def counted(self, workspace: str) -> Mapping[str, int]:
+        return await self.sizes(workspace)
+
     async def sizes(self, workspace: str) -> Mapping[str, int]:
         await self.check()
         sizes: dict[str, int] = {}
@@ -105,6 +126,25 @@ class MemoryTokenCatalog(Away):
     async def used(self, at_s: Mapping[bytes, float]) -> None:
         await self.check()
         self.last_used.update(at_s)
+
+
+class MemoryEvaluationProgress(Away):
+    def __init__(self) -> None:
+        self.reached: Reached | None = None
+        self.untold_ms: int | None = None
+
+    async def untold_since_ms(self) -> int | None:
+        await self.check()
+        return self.untold_ms
+
+    async def advance(self, reached: Reached) -> None:
+        await self.check()
+        before = self.reached or reached
+        self.reached = Reached(*map(max, before, reached))
+
+    async def read(self) -> Reached | None:
+        await self.check()
+        return self.reached
 
 
 class MemorySegmentCatalog(Away):
@@ -156,12 +196,17 @@ class MemorySegmentCatalog(Away):
         keys = sorted(key for (of, key), each in self.segments.items() if of == workspace and not each.deleted)
         return [self.segments[workspace, key] for key in keys if key > after_key][:limit]
 
-    async def evaluated(self, known: object) -> tuple[object, Mapping[str, frozenset[str]]] | None:
+    async def evaluated(self, known: object) -> tuple[object, Mapping[str, EvaluatedSegments]] | None:
         await self.check()
         mark = (self.revision, len(self.segments))
         if mark == known:
             return None
-        return mark, {of: frozenset((await self.view(of)).segments) for of, _ in self.segments}
+        return mark, {of: await self._evaluated(of) for of, _ in self.segments}
+
+    async def _evaluated(self, workspace: str) -> EvaluatedSegments:
+        keys = frozenset((await self.view(workspace)).segments)
+        found = {key: self.segments[workspace, key] for key in keys}
+        return EvaluatedSegments(keys, {key: each.updated_ms for key, each in found.items() if each.status == "live"})
 
     @asynccontextmanager
     async def publishing(self, limit: int) -> AsyncIterator[Sequence[Segment]]:

@@ -140,6 +140,17 @@ class ProfileStoreContract:
         assert len(await store.get_many("w", ids)) == len(ids)
         assert len(await store.memberships("w", ids)) == len(ids)
 
+    async def test_a_rewrite_mends_the_same_version_and_no_newer_one(self, store: ProfileStore) -> None:
+        await store.put_many([profile("a", 5, "wrong"), profile("b", 7, "vip")])
+        assert await store.put_many([profile("a", 5, "vip")]) == 0
+        assert await store.rewrite([profile("a", 5, "vip"), profile("b", 6, "old"), profile("c", 1, "new")]) == 2
+        found = await store.memberships("w", ["a", "b", "c"])
+        assert {key: [each.segment for each in kept] for key, kept in found.items()} == {
+            "a": ["vip"],
+            "b": ["vip"],
+            "c": ["new"],
+        }
+
     async def test_writers_side_by_side_leave_the_greatest_of_all(self, store: ProfileStore) -> None:
         chance = random.Random(7)  # noqa: S311  a seeded test
         ids = [f"user-{number}" for number in range(40)]

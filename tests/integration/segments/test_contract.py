@@ -107,7 +107,7 @@ async def test_segments(world: World) -> None:
     made = answer.json()
     assert set(made) == {
         "key", "name", "description", "rule", "tags", "status", "version", "size", "created_at", "updated_at",
-        "backfill",
+        "evaluated_at", "backfill",
     }  # fmt: skip
     assert (made["version"], made["size"], made["status"]) == (1, 0, "draft")
     refused(await world.api.post("/v1/segments", json={"key": world.name, "rule": NEVER}), 409, "segment_exists")

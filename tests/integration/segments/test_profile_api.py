@@ -25,9 +25,11 @@ async def ada(platform: Any, world: World) -> str:
     batch = [
         {
             "type": "identify",
-            "traits": {"email": "ada@example.com", "plan": "pro", "age": 36},
+            "traits": {"email": f"{person}@example.com", "plan": "pro", "age": 36},
             "anonymousId": "browser-1",
+            "context": {"externalIds": [{"id": f"crm-{person}", "type": "crm_id", "collection": "users"}, {"id": 7}]},
         },
+        {"type": "group", "groupId": f"team-{person}", "traits": {"email": "team@example.com"}},
         {"type": "track", "event": "Cart Viewed", "timestamp": old, "messageId": f"{person}-old"},
         *({"type": "track", "event": "Order Completed", "properties": {"total": 5}} for _ in range(2)),
         {"type": "page", "name": "Home"},
@@ -41,14 +43,14 @@ async def ada(platform: Any, world: World) -> str:
         answer = await world.api.get(path(person, "events"), params={"limit": 200})
         return len(answer.json()["data"]) if answer.status_code == 200 else 0
 
-    await until(known, 4)
+    await until(known, 5)
     return person
 
 
 async def test_traits(world: World, ada: str) -> None:
     told = await world.get(path(ada, "traits"))
     assert set(told) == {"traits", "cursor"}
-    assert told["traits"] == {"age": 36, "email": "ada@example.com", "plan": "pro"}
+    assert told["traits"] == {"age": 36, "email": f"{ada}@example.com", "plan": "pro"}
     assert set(told["cursor"]) == {"url", "has_more", "next", "limit"}
     first = await world.get(path(ada, "traits"), limit=2)
     assert (list(first["traits"]), first["cursor"]["has_more"]) == (["age", "email"], True)
@@ -58,6 +60,7 @@ async def test_traits(world: World, ada: str) -> None:
     assert (await world.get(path(ada, "traits"), **{"class": "audience"}))["traits"] == {}
     verbose = (await world.get(path(ada, "traits"), verbose="true", include="plan"))["traits"]["plan"]
     assert set(verbose) == {"value", "source_id", "updated_at"}
+    assert (verbose["value"], verbose["source_id"]) == ("pro", "demo")
     key, bob = await world.segment(), world.person("bob")
     await world.put({bob: [key]}, plan="free")
     await until(lambda: world.size(key), 1)
@@ -68,7 +71,8 @@ async def test_traits(world: World, ada: str) -> None:
 async def test_ids_events_and_metadata(world: World, ada: str) -> None:
     ids = (await world.get(path(ada, "external_ids")))["data"]
     assert {(each["type"], each["id"]) for each in ids} == {
-        ("user_id", ada), ("anonymous_id", "browser-1"), ("email", "ada@example.com"),
+        ("user_id", ada), ("anonymous_id", "browser-1"), ("email", f"{ada}@example.com"), ("crm_id", f"crm-{ada}"),
+        ("group_id", f"team-{ada}"),
     }  # fmt: skip
     assert set(ids[0]) == {
         "id", "type", "source_id", "collection", "created_at", "encoding", "first_message_id",
@@ -84,11 +88,24 @@ async def test_ids_events_and_metadata(world: World, ada: str) -> None:
     orders = await world.get(path(ada, "events"), include="Order Completed", limit=1, sort="asc")
     assert (orders["data"][0]["properties"], orders["cursor"]["has_more"]) == ({"total": 5}, True)
     others = (await world.get(path(ada, "events"), exclude="Order Completed", limit=200))["data"]
-    assert {each["type"] for each in others} == {"identify", "page"}
+    assert {each["type"] for each in others} == {"identify", "group", "page"}
     assert (await world.get(path(ada, "events"), end="2020-01-01"))["data"] == []
     metadata = (await world.get(path(ada, "metadata")))["metadata"]
     assert (metadata["first_source_id"], metadata["expires_at"]) == ("demo", None)
     assert (await world.get(path(ada, "links")))["data"] == []
+
+
+async def test_every_type_of_id(world: World, ada: str) -> None:
+    async def found(kind: str, value: str) -> Any:
+        answer = await world.api.get(path(value, "traits", kind), params={"include": "email"})
+        return answer.json().get("traits", answer.status_code)
+
+    for kind, value in (("email", f"{ada}@example.com"), ("group_id", f"team-{ada}"), ("crm_id", f"crm-{ada}")):
+        await until(lambda kind=kind, value=value: found(kind, value), {"email": f"{ada}@example.com"})
+        assert await found(kind, f"not-{value}") == 404
+        assert await found("user_id", value) == 404
+    await until(lambda: found("anonymous_id", "browser-1"), {"email": f"{ada}@example.com"})
+    assert await found("email", "team@example.com") == 404  # the group's
 
 
 async def test_errors(platform: Any, world: World, ada: str) -> None:

@@ -5,14 +5,14 @@ Kafka's part is played by a log whose acknowledgements come when a test says; te
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from audience.adapters.spooling import SpoolingEventLog, open_spooling
+from audience.adapters.spooling import SpoolingEventLog, drain_left_over, open_spooling
 from audience.adapters.sqlite.spool import Spool, SpoolFull, open_spool
 from audience.ports.event_log import EventLog, EventLogUnavailable, LogRecord
 from tests.integration.contracts.event_log import EventLogContract, OpenedLog
@@ -238,3 +238,23 @@ async def test_readiness_is_that_of_the_log_behind(tmp_path: Path) -> None:
     async with opening(tmp_path, Broker(away=True)) as opened:
         with pytest.raises(EventLogUnavailable, match="no broker"):
             await opened.log.check()
+
+
+async def test_what_a_process_left_that_is_gone_is_sent_by_another(tmp_path: Path) -> None:
+    broker = Broker()
+    async with open_spool(tmp_path, MIB), AsyncExitStack() as process:
+        second = await process.enter_async_context(open_spool(tmp_path, MIB))
+        await second.put([LogRecord("events", "a", b"1"), LogRecord("events", "a", b"2")])
+        draining = asyncio.create_task(drain_left_over(broker, tmp_path, MIB, 0.02))
+        await asyncio.sleep(0.2)
+        assert not broker.written  # somebody has it
+        await process.aclose()
+        async with asyncio.timeout(10):
+            while len(broker.written) < 2:  # noqa: ASYNC110  a fake tells nobody
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        draining.cancel()
+        await asyncio.wait((draining,))
+        assert [record.value for record in broker.written] == [b"1", b"2"]
+    async with open_spool(tmp_path, MIB), open_spool(tmp_path, MIB) as again:
+        assert again.records == 0

@@ -2,9 +2,13 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import audience_client
 import httpx
 import pytest
 from audience_client import ApiError, ApiUnreachable, AsyncAudienceClient, AudienceClient, asynchronous, synchronous
@@ -165,3 +169,9 @@ def test_a_stream_is_taken_up_where_it_was() -> None:
         with pytest.raises(ApiError, match="segment_not_found"):
             seen.extend(call("follow", "k"))
         assert [each.headers["Last-Event-ID"] for each in server.requests] == ["0", "2", "2", "2", "3"]
+
+
+def test_the_client_that_waits_is_made_from_the_other() -> None:
+    program = Path(audience_client.__file__).parents[1] / "unasync.py"
+    done = subprocess.run([sys.executable, str(program), "--check"], capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stderr

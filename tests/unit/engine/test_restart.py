@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from audience.engine.evaluate import on_event
+from audience.engine.evaluate import Event, on_event
 from audience.engine.program import Program
 from audience.rules import parse_rule
 from audience.wire.state import decode_state, encode_state, new_state
@@ -39,7 +39,7 @@ def test_the_order_in_which_segments_are_read_again_does_not_matter(keys: tuple[
     for number, made in enumerate([program(*RULES), program(*keys), program(*RULES), program(*keys), program(*RULES)]):
         state = decode_state(kept)
         event = order(number)
-        on_event(made, state, event, event.received_ms)
+        on_event(made, state, Event.of(event), event.received_ms)
         members.append(set(state.segments))
         kept = encode_state(state)
     assert members == [set(), set(), set(), {"spent", "weight"}, {"spent", "items", "weight"}]

@@ -1,12 +1,13 @@
 """Reading times, and rule 9 of the protocol, to the millisecond."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience.events.timestamps import FIRST_MS, corrected_ms, parse_ms
+from audience.events.timestamps import FIRST_MS, _any_ms, corrected_ms, parse_ms
 
 NOON_MS = 1_767_268_800_000  # 2026-01-01T12:00:00Z
 
@@ -113,3 +114,28 @@ def test_the_clients_clock_does_not_matter(incoming: int, sent: int, received: i
     assert time == corrected_ms(incoming + skew, sent + skew, received)
     assert time <= received
     assert time == received - max(0, sent - incoming)
+
+
+_PIECES = st.sampled_from([*"0123456789-:TtZz.+ \u0663", "2026-01-31T12:00", ":59.", ":60.", "123Z"])
+
+
+@settings(max_examples=300)
+@given(st.lists(_PIECES, min_size=1, max_size=24).map(lambda pieces: "".join(pieces)[:24]))
+def test_the_usual_form_is_read_as_every_other(text: str) -> None:
+    def outcome(read: Callable[[str], int]) -> int | None:
+        try:
+            return read(text)
+        except ValueError:
+            return None
+
+    assert outcome(parse_ms) == outcome(_any_ms)
+
+
+def test_the_usual_form_at_its_edges() -> None:
+    for second in range(70):
+        text = f"2026-01-31T12:00:{second:02d}.999Z"
+        if second < 60:
+            assert parse_ms(text) == _any_ms(text)
+        else:
+            with pytest.raises(ValueError, match=r"ISO 8601|second"):
+                parse_ms(text)

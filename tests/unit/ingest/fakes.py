@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from audience.ports.catalog import Source
 from audience.ports.event_log import EventLogUnavailable, LogRecord
 from audience.ports.stores import StoreUnavailable
+from audience.ports.tracking_plans import PlanCount, SavedPlan
 from audience.wire.topics import EVENTS, EVENTS_BAD, BadEventRecord, EventRecord, decode_bad_event, decode_event
 from services.ingest.app import Ports, Spool, ingest_app
 from services.ingest.limits import Limits
@@ -68,6 +69,41 @@ class MemoryCatalog:
         self.fault = StoreUnavailable("PostgreSQL is away")
 
 
+class MemoryPlans:
+    """Tracking plans and their counts, in memory."""
+
+    def __init__(self, plans: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self.saved = {
+            ("demo", source): SavedPlan("demo", source, document, 1, 0) for source, document in (plans or {}).items()
+        }
+        self.counted: list[PlanCount] = []
+        self.fault: Exception | None = None
+
+    async def revisions(self) -> Mapping[tuple[str, str], int]:
+        if self.fault is not None:
+            raise self.fault
+        return {place: plan.revision for place, plan in self.saved.items()}
+
+    async def get(self, workspace: str, source: str) -> SavedPlan | None:
+        return self.saved.get((workspace, source))
+
+    async def put(self, workspace: str, source: str, document: Mapping[str, Any], now_ms: int) -> SavedPlan:
+        revision = 1 + max((plan.revision for plan in self.saved.values()), default=0)
+        saved = self.saved[workspace, source] = SavedPlan(workspace, source, document, revision, now_ms)
+        return saved
+
+    async def delete(self, workspace: str, source: str) -> bool:
+        return self.saved.pop((workspace, source), None) is not None
+
+    async def count(self, counts: Sequence[PlanCount]) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.counted += counts
+
+    async def counts(self, workspace: str, source: str, limit: int) -> Sequence[PlanCount]:
+        return [each for each in self.counted if (each.workspace, each.source) == (workspace, source)][:limit]
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """ingest-api over the two, and a client for it."""
@@ -90,13 +126,18 @@ class Service:
 
 @asynccontextmanager
 async def running(
-    *, catalog: MemoryCatalog | None = None, limits: Limits | None = None, spool: Spool | None = None, **settings: Any
+    *,
+    catalog: MemoryCatalog | None = None,
+    plans: MemoryPlans | None = None,
+    limits: Limits | None = None,
+    spool: Spool | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Service]:
     """The whole service, started and stopped, without a network."""
     log, catalog, registry = MemoryEventLog(), catalog or MemoryCatalog(), CollectorRegistry()
 
     async def open_ports(_: AsyncExitStack) -> Ports:
-        return Ports(log, catalog, spool)
+        return Ports(log, catalog, plans or MemoryPlans(), spool)
 
     given = IngestSettings(postgres_dsn=SecretStr("unused"), **settings)
     app = ingest_app(given, registry, open_ports, limits)

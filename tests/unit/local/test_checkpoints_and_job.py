@@ -62,6 +62,43 @@ def test_older_jobs_are_superseded_once_the_active_one_has_the_newest(tmp_path: 
     assert [folder.name for folder in tmp_path.iterdir()] == ["now"]
 
 
+def watching(root: Path) -> job.Watch:
+    return job.Watch(
+        rest="http://127.0.0.1:1",
+        name="rule_evaluation",
+        checkpoints=root,
+        savepoints=root / "savepoints",
+        parallelism=root / "parallelism",
+        command=("flink", "run"),
+        script=Path("job.py"),
+    )
+
+
+def savepoint(root: Path, name: str, at: int, *, complete: bool = True) -> Path:
+    folder = root / f"savepoints/savepoint-{name}"
+    folder.mkdir(parents=True)
+    if complete:
+        (folder / "_metadata").touch()
+        os.utime(folder / "_metadata", ns=(at, at))
+    return folder
+
+
+def test_a_job_begins_from_the_newer_of_checkpoint_and_savepoint(tmp_path: Path) -> None:
+    assert checkpoints.start_from(tmp_path, tmp_path / "savepoints") is None
+    taken = savepoint(tmp_path, "1", at=100)
+    savepoint(tmp_path, "2", at=300, complete=False)
+    command = job.submission(watching(tmp_path))
+    assert command == ["flink", "run", "--fromSavepoint", taken.as_uri(), "--python", "job.py"]
+    newer = checkpoint(tmp_path, "a", 5, at=200)
+    assert newer.as_uri() in job.submission(watching(tmp_path))
+
+
+def test_the_parallelism_that_was_asked_for_goes_to_the_client(tmp_path: Path) -> None:
+    assert "AUDIENCE_PARALLELISM" not in job.environment(watching(tmp_path))
+    (tmp_path / "parallelism").write_text("1\n")
+    assert job.environment(watching(tmp_path))["AUDIENCE_PARALLELISM"] == "1"
+
+
 def seen(job_id: str, state: str, *, running: int = 2, started_ms: int = 0) -> Job:
     return Job(job_id, "rule_evaluation", state, started_ms, running, 2)
 
@@ -92,7 +129,7 @@ def look(monkeypatch: pytest.MonkeyPatch, root: Path, manager: Manager, *, submi
         submissions.append(None)
         return submission
 
-    watch = job.Watch("http://127.0.0.1:1", "rule_evaluation", root, ("flink", "run"), Path("job.py"))
+    watch = watching(root)
     return job.look(watch, submit), len(submissions)
 
 
@@ -136,7 +173,7 @@ def test_old_checkpoints_stay_until_the_job_is_healthy(monkeypatch: pytest.Monke
 
 
 def test_the_submission_names_the_checkpoint_or_none(tmp_path: Path) -> None:
-    watch = job.Watch("http://127.0.0.1:1", "rule_evaluation", tmp_path, ("flink", "run"), Path("job.py"))
+    watch = watching(tmp_path)
     assert job.submission(watch) == ["flink", "run", "--python", "job.py"]
     newest = checkpoint(tmp_path, "a", 1, at=100)
     assert job.submission(watch)[2:4] == ["--fromSavepoint", newest.as_uri()]

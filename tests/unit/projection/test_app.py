@@ -9,9 +9,10 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services._kit.demo import DemoCredentialsPresent
-from services.projection.app import MEMBERSHIP_INDEX, PROFILE_STORE, Ports, group_of, projection_app
+from services.projection.app import EXTERNAL_IDS, MEMBERSHIP_INDEX, PROFILE_STORE, Ports, group_of, projection_app
 from services.projection.settings import ProjectionSettings
-from tests.integration.contracts.memory import MemoryEventLog, MemoryMembershipIndex
+from tests.integration.contracts.memory import MemoryEvaluationProgress, MemoryEventLog, MemoryMembershipIndex
+from tests.unit.projection.test_progress import Log
 from tests.unit.projection.test_sink import Store, Topic, record
 
 
@@ -22,6 +23,8 @@ def settings(**changes: object) -> ProjectionSettings:
 class Outside:
     def __init__(self) -> None:
         self.store, self.index, self.log = Store(), MemoryMembershipIndex(), MemoryEventLog()
+        self.ids = MemoryMembershipIndex()
+        self.pipeline, self.progress = Log(), MemoryEvaluationProgress()
         self.topics = {PROFILE_STORE: Topic(), MEMBERSHIP_INDEX: Topic()}
 
     async def open(self, _: AsyncExitStack) -> Ports:
@@ -30,7 +33,10 @@ class Outside:
             {
                 PROFILE_STORE: (self.store, self.topics[PROFILE_STORE]),
                 MEMBERSHIP_INDEX: (self.index, self.topics[MEMBERSHIP_INDEX]),
+                EXTERNAL_IDS: (self.ids, Topic()),
             },
+            self.pipeline,
+            self.progress,
         )
 
 
@@ -50,7 +56,7 @@ async def test_a_store_that_is_away_stops_neither_the_other_nor_the_service() ->
         answer = await client.get("/readyz")
         assert answer.status_code == 503
         states = {name: each["status"] for name, each in answer.json()["dependencies"].items()}
-        assert states == {"kafka": "ok", "profile-store": "away", "membership-index": "ok"}
+        assert states == {"kafka": "ok", "profile-store": "away", "membership-index": "ok", "external-ids": "ok"}
         assert outside.topics[PROFILE_STORE].committed == []
         outside.store.away = False
         async with asyncio.timeout(5):

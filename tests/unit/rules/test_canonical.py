@@ -112,7 +112,14 @@ def test_rules_that_mean_the_same_have_one_form_and_share_every_leaf(rules: list
     sizes = set()
     for number, rule in enumerate(rules):
         program.put(f"s{number}", parsed(rule), version=1, revision=number)
-        sizes.add((len(program.leaves), len(program.sequences), len(program.trails), len(program.series)))
+        sizes.add(
+            (
+                len(program.compiled.leaves),
+                len(program.compiled.sequences),
+                len(program.compiled.trails),
+                len(program.compiled.series),
+            )
+        )
     assert len(sizes) == 1
 
 
@@ -135,7 +142,7 @@ def test_bounds_and_measures_of_one_window_share_their_state() -> None:
         program.put(f"s{number}", parsed(rule), version=1, revision=number)
     trait = {"key": "n30", "event": "A", "within": "30d", "measure": {"sum": "n"}}
     program.put_computed_trait(parse_computed_trait(trait, regex=REGEX), 9)
-    assert (len(program.trails), len(program.series), len(program.leaves)) == (1, 1, 2)
+    assert (len(program.compiled.trails), len(program.compiled.series), len(program.compiled.leaves)) == (1, 1, 2)
 
 
 GOLDEN: list[tuple[JsonObject, int]] = [
@@ -167,10 +174,10 @@ def test_the_ids_of_leaves_are_what_they_always_were() -> None:
     program = Program(REGEX)
     for number, (rule, _) in enumerate(GOLDEN):
         program.put(f"s{number}", parsed(rule), version=1, revision=number)
-    assert sorted(program.trails) == TRAILS
-    assert sorted(program.series) == SERIES
-    assert sorted(program.leaves) == LEAVES
-    assert sorted(program.sequences) == SEQUENCES
+    assert sorted(program.compiled.trails) == TRAILS
+    assert sorted(program.compiled.series) == SERIES
+    assert sorted(program.compiled.leaves) == LEAVES
+    assert sorted(program.compiled.sequences) == SEQUENCES
 
 
 _HASH_ALL = """

@@ -15,6 +15,7 @@ from services._kit.demo import token_sha256
 from services.segments.app import Ports, segments_app
 from services.segments.settings import SegmentsSettings
 from tests.integration.contracts.memory import (
+    MemoryEvaluationProgress,
     MemoryEventLog,
     MemoryMembershipIndex,
     MemoryProfileStore,
@@ -75,6 +76,7 @@ class Outside:
         self.tokens = MemoryTokenCatalog({token_sha256(TOKEN): "w", token_sha256(OTHER_TOKEN): "other"})
         self.profiles, self.index, self.log = MemoryProfileStore(), MemoryMembershipIndex(), MemoryEventLog()
         self.history, self.explainer = History(), Explainer()
+        self.progress = MemoryEvaluationProgress()
         self.nothing: Any = Nothing()
 
     async def open(self, _: AsyncExitStack) -> Ports:
@@ -91,6 +93,9 @@ class Outside:
             event_log=self.log,
             history=self.history,
             explainer=self.explainer,
+            progress=self.progress,
+            external_ids=self.nothing,
+            sending=self.nothing,
         )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -15,6 +16,8 @@ from services.segments import together as together_module
 from services.segments import tokens as tokens_module
 from services.segments.answers import instant
 from services.segments.catalog_copy import CatalogCopy
+from services.segments.gates import Bodies, Gate
+from services.segments.lookups import AT_ONCE, Lookups
 from services.segments.metrics import SegmentsMetrics
 from services.segments.together import Together
 from services.segments.tokens import Tokens
@@ -140,7 +143,7 @@ async def store() -> SlowStore:
 
 @pytest.fixture
 def reader(store: SlowStore, metrics: SegmentsMetrics) -> Reader:
-    return Together(store.memberships, 0.5, metrics)
+    return Together(store.memberships, 0.5, 5.0, metrics)
 
 
 async def test_everybody_gets_their_own(reader: Reader, store: SlowStore) -> None:
@@ -235,3 +238,92 @@ async def test_the_copy_says_when_it_is_old(clock: Clock, metrics: SegmentsMetri
 )
 def test_instants(at_ms: int, text: str) -> None:
     assert instant(at_ms) == text
+
+
+async def test_those_without_a_turn_are_turned_away(store: SlowStore, metrics: SegmentsMetrics) -> None:
+    async def slow(workspace: str, ids: Sequence[str]) -> Mapping[str, tuple[Membership, ...]]:
+        await asyncio.sleep(1.5)
+        return await store.memberships(workspace, ids)
+
+    reader: Reader = Together(slow, 10, 1.0, metrics)
+    answers = await asyncio.gather(*(reader.read("w", f"u{n}") for n in range(2_000)), return_exceptions=True)
+    refused = [each for each in answers if isinstance(each, StoreUnavailable)]
+    assert len(refused) == 2_000 - together_module.AT_ONCE * together_module.LARGEST_CALL
+    assert reader._count == 0
+    assert await reader.read("w", "u1")
+
+
+# the bounds of what is in hand
+
+
+async def test_a_gate_lets_a_few_through_and_the_others_wait() -> None:
+    gate, inside, most = Gate(3, wait_s=5), 0, 0
+
+    async def one() -> None:
+        nonlocal inside, most
+        await gate.enter()
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0.001)
+        inside -= 1
+        gate.leave()
+
+    await asyncio.gather(*(one() for _ in range(50)))
+    assert most == 3
+
+
+async def test_a_gate_refuses_after_a_while() -> None:
+    gate = Gate(1, wait_s=0.01)
+    await gate.enter()
+    with pytest.raises(ApiError) as refused:
+        await gate.enter()
+    assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "2"})
+    gate.leave()
+    await gate.enter()
+
+
+async def test_bodies_have_room_together() -> None:
+    bodies = Bodies(most_bytes=10)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"123456"}
+
+    with bodies.counted(receive) as first, bodies.counted(receive) as second:
+        assert (await first())["body"] == b"123456"
+        with pytest.raises(ApiError, match="in hand"):
+            await second()
+    with bodies.counted(receive) as third:
+        await third()
+
+
+async def test_a_token_is_looked_up_once_for_all_that_wait(tokens: Tokens, catalog: MemoryTokenCatalog) -> None:
+    await asyncio.gather(*(tokens.client_of(HEADER) for _ in range(1_000)))
+    assert catalog.asked == 1
+    catalog.away = True
+    answers = await asyncio.gather(*(tokens.client_of(b"Bearer new") for _ in range(9)), return_exceptions=True)
+    assert all(isinstance(each, StoreUnavailable) for each in answers)
+    assert catalog.asked == 2
+
+
+class SlowLookups(SlowStore):
+    async def memberships(self, workspace: str, profile_ids: Sequence[str]) -> Mapping[str, tuple[Membership, ...]]:
+        await asyncio.sleep(0.5)
+        return await super().memberships(workspace, profile_ids)
+
+
+async def test_lookups_wait_for_their_turn_and_fail_together(metrics: SegmentsMetrics) -> None:
+    slow = SlowLookups()
+    lookups = Lookups(slow.memberships, 10, 0.2, metrics)
+
+    async def one() -> bytes:
+        return await lookups.answer("w", b'{"profile_ids": ["u1"]}', frozenset(), 0)
+
+    answers = await asyncio.gather(*(one() for _ in range(60)), return_exceptions=True)
+    assert sum(isinstance(each, bytes) for each in answers) == AT_ONCE
+    assert all(isinstance(each, bytes | ApiError) for each in answers)
+    slow.fault = StoreUnavailable("away")
+    lookups = Lookups(slow.memberships, 10, 9, metrics)
+    slow.calls.clear()
+    answers = await asyncio.gather(*(one() for _ in range(60)), return_exceptions=True)
+    assert all(isinstance(each, StoreUnavailable) for each in answers)
+    assert len(slow.calls) <= 2 * AT_ONCE

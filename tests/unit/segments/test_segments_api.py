@@ -45,7 +45,7 @@ async def test_create(api: httpx.AsyncClient) -> None:
     assert TIME.fullmatch(made.pop("updated_at"))
     assert made == {
         "key": "vip", "name": "VIP", "description": "buys often", "rule": RULE, "tags": ["retention"],
-        "status": "live", "version": 1, "size": 0, "backfill": None,
+        "status": "live", "version": 1, "size": 0, "evaluated_at": None, "backfill": None,
     }  # fmt: skip
     assert answer.headers["Location"] == "/v1/segments/vip"
     assert answer.headers["ETag"]

@@ -1,0 +1,47 @@
+"""Where topics begin and end, and what consumer groups have committed. Blocks; raises KafkaException."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # as in admin.py
+
+from audience.adapters.kafka.driver import base_config, code_of
+from audience.ports.evaluation import Positions
+
+TIMEOUT_S: Final = 15.0
+
+
+def open_admin(bootstrap: str) -> AdminClient:
+    """A client that asks; it connects when it is first used."""
+    return AdminClient({**base_config(bootstrap, "audience-admin"), "socket.timeout.ms": int(TIMEOUT_S * 1000)})
+
+
+def committed_by(admin: AdminClient, group: str) -> Positions:
+    """What a group has committed; nothing where there is no such group."""
+    [future] = admin.list_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(group)], request_timeout=TIMEOUT_S
+    ).values()
+    try:
+        found = future.result().topic_partitions or ()
+    except KafkaException as error:
+        if code_of(error) == KafkaError.GROUP_ID_NOT_FOUND:
+            return {}
+        raise
+    return {(part.topic, part.partition): part.offset for part in found if part.offset >= 0}
+
+
+def ends_of(admin: AdminClient, topics: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    """The first and the next offset of every partition of the topics."""
+    partitions = [
+        TopicPartition(topic, partition)
+        for topic in topics
+        for partition in admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
+    ]
+    if not partitions:
+        return {}
+    first, last = (
+        admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=TIMEOUT_S)
+        for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    )
+    return {(part.topic, part.partition): (first[part].result().offset, last[part].result().offset) for part in last}

@@ -1,0 +1,637 @@
+//! What the platform keeps of one profile between events.
+//!
+//! Most of it stays packed: an event opens the trails that it joins and nothing else, and what is opened is packed again
+//! only where it changed. It is bounded: docs/rules.md states by what.
+//!
+//! The bytes are a version, the profile's own fields, its traits, its segments in order of the hashes of their keys, and
+//! a table of trails in order of their ids, so that both are searched as they lie.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::duplicates::Ids;
+use crate::ids::IdMap;
+use crate::pack::{Reader, Writer};
+use crate::sequences::Times;
+use crate::series::Reading;
+use crate::value::Value;
+use crate::walk::{Kept, Walk};
+
+/// The first byte of a state. A version is read for as long as a savepoint of it can exist.
+pub const VERSION: u8 = 2;
+
+const INSTANT_BYTES: usize = 6;
+const NO_INSTANT: u64 = (1 << 48) - 1;
+
+/// The bytes are of a version that this code does not know: newer, or from before the first release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionUnknown(pub Option<u8>);
+
+/// The time, message id and source of the event that last set or deleted a trait.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    pub time_ms: i64,
+    pub message_id: Box<str>,
+    pub source: Box<str>,
+}
+
+/// A segment's key, and since when the profile is in it; None where it left.
+struct Move {
+    key: Arc<str>,
+    since_ms: Option<i64>,
+}
+
+/// One profile. Used by one thread at a time.
+pub struct State {
+    pub profile_id: Box<str>,
+    pub created_ms: i64,
+    pub updated_ms: i64,
+    pub now_ms: i64,
+    /// The latest time of an event that joined a trail.
+    pub latest_ms: i64,
+    /// How many events have joined a trail.
+    pub events: u64,
+    /// The host's: the version that others were told, and the instant that its timer is set to.
+    pub version: u64,
+    pub armed_ms: i64,
+    /// The program's revision that the state was brought to.
+    pub revision: i64,
+    pub computed: BTreeMap<Box<str>, Value>,
+    pub lists: BTreeSet<Box<str>>,
+    pub ids: Ids,
+    /// When time alone next turns a test of a trait, by the trait's name.
+    pub trait_dues: BTreeMap<Box<str>, i64>,
+
+    raw: Vec<u8>,
+    values_at: Range<usize>,
+    origins_at: Range<usize>,
+    segments: Segments,
+    trails: Table,
+
+    open: Vec<Open>,
+    opened: IdMap<usize>,
+    moves: IdMap<Move>,
+    values: Option<BTreeMap<Box<str>, Value>>,
+    origins: Option<BTreeMap<Box<str>, Arc<Origin>>>,
+    traits_changed: bool,
+}
+
+/// A trail that was opened. It is taken out while it is worked on; one that is gone is left out when packing.
+struct Open {
+    id: u64,
+    walk: Option<Box<Walk>>,
+    gone: bool,
+}
+
+/// Where the packed segments lie.
+#[derive(Clone, Copy, Default)]
+struct Segments {
+    count: usize,
+    hashes_at: usize,
+    since_at: usize,
+    keys_at: usize,
+}
+
+/// Where the packed trails lie: their ids, when each is next due, where each ends, and then they themselves.
+#[derive(Clone, Copy, Default)]
+struct Table {
+    count: usize,
+    ids_at: usize,
+    dues_at: usize,
+    ends_at: usize,
+    trails_at: usize,
+}
+
+fn word(raw: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(raw[at..at + 8].try_into().expect("eight bytes"))
+}
+
+fn instant(raw: &[u8], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes[..INSTANT_BYTES].copy_from_slice(&raw[at..at + INSTANT_BYTES]);
+    u64::from_le_bytes(bytes)
+}
+
+fn put_instant(into: &mut Writer, at_ms: u64) {
+    into.bytes(&at_ms.to_le_bytes()[..INSTANT_BYTES]);
+}
+
+/// The place of an id in a row of `count` sorted ones that begins at `start`.
+fn search(raw: &[u8], start: usize, count: usize, id: u64) -> Option<usize> {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = (low + high) / 2;
+        let found = word(raw, start + 8 * middle);
+        if found == id {
+            return Some(middle);
+        }
+        if found < id {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    None
+}
+
+impl Table {
+    fn due_ms(&self, raw: &[u8], index: usize) -> Option<i64> {
+        let at_ms = instant(raw, self.dues_at + INSTANT_BYTES * index);
+        (at_ms != NO_INSTANT).then_some(at_ms as i64)
+    }
+
+    fn range(&self, raw: &[u8], index: usize) -> Range<usize> {
+        let end = |index: usize| {
+            let at = self.ends_at + 4 * index;
+            self.trails_at + u32::from_le_bytes(raw[at..at + 4].try_into().expect("four bytes")) as usize
+        };
+        (if index == 0 { self.trails_at } else { end(index - 1) })..end(index)
+    }
+
+    fn id(&self, raw: &[u8], index: usize) -> u64 {
+        word(raw, self.ids_at + 8 * index)
+    }
+}
+
+impl State {
+    /// The state of a profile of which nothing is known.
+    pub fn new(profile_id: &str) -> State {
+        State {
+            profile_id: profile_id.into(),
+            created_ms: 0,
+            updated_ms: 0,
+            now_ms: 0,
+            latest_ms: 0,
+            events: 0,
+            version: 0,
+            armed_ms: 0,
+            revision: 0,
+            computed: BTreeMap::new(),
+            lists: BTreeSet::new(),
+            ids: Ids::default(),
+            trait_dues: BTreeMap::new(),
+            raw: Vec::new(),
+            values_at: 0..0,
+            origins_at: 0..0,
+            segments: Segments::default(),
+            trails: Table::default(),
+            open: Vec::new(),
+            opened: IdMap::default(),
+            moves: IdMap::default(),
+            values: None,
+            origins: None,
+            traits_changed: false,
+        }
+    }
+
+    /// The state that `encode` wrote.
+    pub fn decode(raw: Vec<u8>) -> Result<State, VersionUnknown> {
+        if raw.first() != Some(&VERSION) {
+            return Err(VersionUnknown(raw.first().copied()));
+        }
+        let from = &mut Reader { data: &raw, at: 1 };
+        let mut state = State::new(from.text());
+        state.created_ms = from.signed();
+        state.updated_ms = from.signed();
+        state.now_ms = from.signed();
+        state.latest_ms = from.signed();
+        state.events = from.unsigned();
+        state.version = from.unsigned();
+        state.armed_ms = from.signed();
+        state.revision = from.signed();
+        state.lists = (0..from.length()).map(|_| from.text().into()).collect();
+        state.computed = unpack_values(from);
+        state.ids = Ids::unpack(from);
+        state.trait_dues = (0..from.length()).map(|_| (from.text().into(), from.signed())).collect();
+        state.values_at = from.section();
+        state.origins_at = from.section();
+        let count = from.length();
+        let hashes_at = from.at;
+        state.segments = Segments::at(count, hashes_at);
+        from.at = state.segments.keys_at;
+        from.section();
+        let count = from.length();
+        let ids_at = from.at;
+        let dues_at = ids_at + 8 * count;
+        let ends_at = dues_at + INSTANT_BYTES * count;
+        state.trails = Table { count, ids_at, dues_at, ends_at, trails_at: ends_at + 4 * count };
+        state.raw = raw;
+        Ok(state)
+    }
+
+    /// The state as bytes. What was opened is packed again where it changed, and is closed.
+    pub fn encode(&mut self) -> &[u8] {
+        let mut into = Writer { data: Vec::with_capacity(self.raw.len() + 512) };
+        into.byte(VERSION);
+        into.text(&self.profile_id);
+        into.signed(self.created_ms);
+        into.signed(self.updated_ms);
+        into.signed(self.now_ms);
+        into.signed(self.latest_ms);
+        into.unsigned(self.events);
+        into.unsigned(self.version);
+        into.signed(self.armed_ms);
+        into.signed(self.revision);
+        into.length(self.lists.len());
+        for list in &self.lists {
+            into.text(list);
+        }
+        pack_values(&mut into, &self.computed);
+        self.ids.pack(&mut into);
+        into.length(self.trait_dues.len());
+        for (name, due_ms) in &self.trait_dues {
+            into.text(name);
+            into.signed(*due_ms);
+        }
+        let (values_at, origins_at) = self.pack_traits(&mut into);
+        let segments = self.pack_segments(&mut into);
+        let trails = self.pack_trails(&mut into);
+        self.raw = into.data;
+        (self.values_at, self.origins_at, self.segments, self.trails) = (values_at, origins_at, segments, trails);
+        self.open.clear();
+        self.opened.clear();
+        self.moves.clear();
+        self.traits_changed = false;
+        &self.raw
+    }
+
+    fn pack_traits(&self, into: &mut Writer) -> (Range<usize>, Range<usize>) {
+        match (&self.values, &self.origins) {
+            (Some(values), Some(origins)) if self.traits_changed => {
+                (into.section(|into| pack_values(into, values)), into.section(|into| pack_origins(into, origins)))
+            }
+            _ => (into.copy(&self.raw[self.values_at.clone()]), into.copy(&self.raw[self.origins_at.clone()])),
+        }
+    }
+
+    fn pack_segments(&self, into: &mut Writer) -> Segments {
+        let old = self.segments;
+        let raw = &self.raw;
+        if self.moves.is_empty() {
+            let keys_end = if old.count == 0 { 0 } else { Reader { data: raw, at: old.keys_at }.section().end };
+            into.length(old.count);
+            let hashes_at = into.data.len();
+            if old.count == 0 {
+                into.length(0);
+            } else {
+                into.bytes(&raw[old.hashes_at..keys_end]);
+            }
+            return Segments::at(old.count, hashes_at);
+        }
+        let mut rows: Vec<(u64, i64, &str)> = Vec::with_capacity(old.count + self.moves.len());
+        for (hash, since_ms, key) in self.packed_segments() {
+            if !self.moves.contains_key(&hash) {
+                rows.push((hash, since_ms, key));
+            }
+        }
+        let stayed = rows.len();
+        for (hash, moved) in &self.moves {
+            if let Some(since_ms) = moved.since_ms {
+                rows.push((*hash, since_ms, &moved.key));
+            }
+        }
+        if rows.len() > stayed {
+            rows.sort_unstable_by_key(|(hash, _, _)| *hash);
+        }
+        into.length(rows.len());
+        let hashes_at = into.data.len();
+        for (hash, _, _) in &rows {
+            into.fixed(*hash);
+        }
+        for (_, since_ms, _) in &rows {
+            put_instant(into, *since_ms as u64);
+        }
+        into.section(|into| rows.iter().for_each(|(_, _, key)| into.text(key)));
+        Segments::at(rows.len(), hashes_at)
+    }
+
+    fn pack_trails(&self, into: &mut Writer) -> Table {
+        let table = self.trails;
+        let mut rows: Vec<(u64, Option<usize>, Option<&Walk>)> = Vec::with_capacity(table.count + self.open.len());
+        let mut new = 0;
+        for index in 0..table.count {
+            let id = table.id(&self.raw, index);
+            match self.opened.get(&id).map(|place| &self.open[*place]) {
+                Some(open) if open.gone => {}
+                Some(open) => rows.push((id, Some(index), open.walk.as_deref().filter(|walk| walk.changed))),
+                None => rows.push((id, Some(index), None)),
+            }
+        }
+        for open in self.open.iter().filter(|open| !open.gone) {
+            if search(&self.raw, table.ids_at, table.count, open.id).is_none() {
+                rows.push((open.id, None, open.walk.as_deref()));
+                new += 1;
+            }
+        }
+        if new > 0 {
+            rows.sort_unstable_by_key(|(id, _, _)| *id);
+        }
+        into.length(rows.len());
+        let ids_at = into.data.len();
+        for (id, _, _) in &rows {
+            into.fixed(*id);
+        }
+        let dues_at = into.data.len();
+        for (_, index, walk) in &rows {
+            let due_ms = match (walk, index) {
+                (Some(walk), _) => walk.due_ms(),
+                (None, Some(index)) => table.due_ms(&self.raw, *index),
+                (None, None) => None,
+            };
+            put_instant(into, due_ms.map_or(NO_INSTANT, |due_ms| due_ms as u64));
+        }
+        let ends_at = into.data.len();
+        into.data.resize(ends_at + 4 * rows.len(), 0);
+        let trails_at = into.data.len();
+        for (place, (_, index, walk)) in rows.iter().enumerate() {
+            match (walk, index) {
+                (Some(walk), _) => walk.pack(&self.raw, into),
+                (None, Some(index)) => into.bytes(&self.raw[table.range(&self.raw, *index)]),
+                (None, None) => unreachable!("a new trail was opened"),
+            }
+            let end = (into.data.len() - trails_at) as u32;
+            into.data[ends_at + 4 * place..ends_at + 4 * place + 4].copy_from_slice(&end.to_le_bytes());
+        }
+        Table { count: rows.len(), ids_at, dues_at, ends_at, trails_at }
+    }
+
+    // --- trails
+
+    pub fn has_trail(&self, id: u64) -> bool {
+        match self.opened.get(&id) {
+            Some(place) => !self.open[*place].gone,
+            None => search(&self.raw, self.trails.ids_at, self.trails.count, id).is_some(),
+        }
+    }
+
+    /// Takes a trail's walk out, to be put back by `keep`; None where the profile was never on it.
+    pub fn take(&mut self, id: u64) -> Option<Box<Walk>> {
+        let place = self.open_trail(id)?;
+        Some(self.open[place].walk.take().expect("a walk is taken once"))
+    }
+
+    /// The walk of a trail, to be read or changed.
+    pub fn walk(&mut self, id: u64) -> Option<&mut Walk> {
+        let place = self.open_trail(id)?;
+        self.open[place].walk.as_deref_mut()
+    }
+
+    fn open_trail(&mut self, id: u64) -> Option<usize> {
+        if let Some(place) = self.opened.get(&id) {
+            return (!self.open[*place].gone).then_some(*place);
+        }
+        let index = search(&self.raw, self.trails.ids_at, self.trails.count, id)?;
+        let walk = Walk::unpack(&self.raw, self.trails.range(&self.raw, index));
+        Some(self.add(id, Box::new(walk)))
+    }
+
+    fn add(&mut self, id: u64, walk: Box<Walk>) -> usize {
+        self.opened.insert(id, self.open.len());
+        self.open.push(Open { id, walk: Some(walk), gone: false });
+        self.open.len() - 1
+    }
+
+    /// Puts a walk in its place: one that was taken out, or a new one.
+    pub fn keep(&mut self, id: u64, walk: Box<Walk>) {
+        match self.opened.get(&id) {
+            Some(place) => {
+                self.open[*place].walk = Some(walk);
+                self.open[*place].gone = false;
+            }
+            None => {
+                self.add(id, walk);
+            }
+        }
+    }
+
+    /// The times of a trail's events, where they were opened; None where the profile was never on the trail.
+    pub fn opened_times(&self, id: u64) -> Option<&Times> {
+        let walk = self.open[*self.opened.get(&id)?].walk.as_ref()?;
+        match &walk.slots.iter().find(|slot| slot.id == id)?.kept {
+            Kept::Times(times) => Some(times),
+            _ => None,
+        }
+    }
+
+    /// What a leaf of a trail read when it was last looked at.
+    pub fn reading(&self, trail: u64, leaf: u64) -> Option<Reading> {
+        if let Some(place) = self.opened.get(&trail) {
+            return self.open[*place].walk.as_ref()?.reading(leaf).copied();
+        }
+        let index = search(&self.raw, self.trails.ids_at, self.trails.count, trail)?;
+        Walk::peek(&self.raw[self.trails.range(&self.raw, index)], leaf)
+    }
+
+    /// Forget a trail that no rule asks for any more.
+    pub fn leave_trail(&mut self, id: u64) {
+        match self.opened.get(&id) {
+            Some(place) => {
+                self.open[*place].walk = None;
+                self.open[*place].gone = true;
+            }
+            None => {
+                self.opened.insert(id, self.open.len());
+                self.open.push(Open { id, walk: None, gone: true });
+            }
+        }
+    }
+
+    pub fn trail_ids(&self) -> Vec<u64> {
+        let packed = (0..self.trails.count).map(|index| self.trails.id(&self.raw, index));
+        let mut ids: Vec<u64> = packed.filter(|id| !self.opened.contains_key(id)).collect();
+        ids.extend(self.open.iter().filter(|open| !open.gone).map(|open| open.id));
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The profile's bytes, where packed slots lie.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// The trails that are due at an instant.
+    pub fn trails_due(&self, now_ms: i64) -> Vec<u64> {
+        let packed = (0..self.trails.count)
+            .filter(|index| self.trails.due_ms(&self.raw, *index).is_some_and(|due_ms| due_ms <= now_ms))
+            .map(|index| self.trails.id(&self.raw, index))
+            .filter(|id| !self.opened.contains_key(id));
+        let open = self.open.iter().filter(|open| open.due_ms().is_some_and(|due_ms| due_ms <= now_ms));
+        let mut due: Vec<u64> = packed.chain(open.map(|open| open.id)).collect();
+        due.sort_unstable();
+        due
+    }
+
+    /// When time alone may next change something; None for never.
+    pub fn due_ms(&self) -> Option<i64> {
+        let mut least = NO_INSTANT;
+        for index in 0..self.trails.count {
+            let at_ms = instant(&self.raw, self.trails.dues_at + INSTANT_BYTES * index);
+            if at_ms < least && !self.opened.contains_key(&self.trails.id(&self.raw, index)) {
+                least = at_ms;
+            }
+        }
+        let packed = (least < NO_INSTANT).then_some(least as i64);
+        let open = self.open.iter().filter_map(Open::due_ms);
+        packed.into_iter().chain(open).chain(self.trait_dues.values().copied()).min()
+    }
+
+    // --- segments
+
+    fn packed_segments(&self) -> impl Iterator<Item = (u64, i64, &str)> {
+        let place = self.segments;
+        let mut keys = Reader { data: &self.raw, at: place.keys_at };
+        if place.count > 0 {
+            keys.length();
+        }
+        (0..place.count).map(move |index| {
+            let hash = word(&self.raw, place.hashes_at + 8 * index);
+            (hash, instant(&self.raw, place.since_at + INSTANT_BYTES * index) as i64, keys.text())
+        })
+    }
+
+    /// Whether the profile is in the segment whose key has this hash.
+    pub fn is_in(&self, hash: u64) -> bool {
+        match self.moves.get(&hash) {
+            Some(moved) => moved.since_ms.is_some(),
+            None => search(&self.raw, self.segments.hashes_at, self.segments.count, hash).is_some(),
+        }
+    }
+
+    /// The profile is in the segment from now on.
+    pub fn enter(&mut self, hash: u64, key: &Arc<str>) {
+        self.moves.insert(hash, Move { key: key.clone(), since_ms: Some(self.now_ms) });
+    }
+
+    /// The profile is in the segment no longer.
+    pub fn leave(&mut self, hash: u64, key: &Arc<str>) {
+        self.moves.insert(hash, Move { key: key.clone(), since_ms: None });
+    }
+
+    /// The segments that the profile is in, by the hash of the key: the key, and since when.
+    pub fn segments(&self) -> Vec<(u64, &str, i64)> {
+        let packed = self.packed_segments().filter(|(hash, _, _)| !self.moves.contains_key(hash));
+        let mut found: Vec<(u64, &str, i64)> = packed.map(|(hash, since_ms, key)| (hash, key, since_ms)).collect();
+        found.extend(
+            self.moves.iter().filter_map(|(hash, moved)| moved.since_ms.map(|since_ms| (*hash, &*moved.key, since_ms))),
+        );
+        found.sort_unstable_by_key(|(hash, _, _)| *hash);
+        found
+    }
+
+    // --- traits
+
+    /// The values of the profile's traits.
+    pub fn traits(&mut self) -> &BTreeMap<Box<str>, Value> {
+        self.values.get_or_insert_with(|| {
+            let range = self.values_at.clone();
+            if range.is_empty() {
+                BTreeMap::new()
+            } else {
+                unpack_values(&mut Reader { data: &self.raw, at: range.start })
+            }
+        })
+    }
+
+    /// Which event set or deleted a trait; for deleted ones too, so that an older event cannot bring one back.
+    pub fn origin(&mut self, name: &str) -> Option<&Arc<Origin>> {
+        self.origins().get(name)
+    }
+
+    fn origins(&mut self) -> &mut BTreeMap<Box<str>, Arc<Origin>> {
+        self.origins.get_or_insert_with(|| {
+            let range = self.origins_at.clone();
+            if range.is_empty() {
+                BTreeMap::new()
+            } else {
+                unpack_origins(&mut Reader { data: &self.raw, at: range.start })
+            }
+        })
+    }
+
+    /// Sets a trait, or deletes it by null.
+    pub fn assign(&mut self, name: &str, value: &Value, origin: &Arc<Origin>) {
+        self.traits();
+        self.traits_changed = true;
+        self.origins().insert(name.into(), origin.clone());
+        let values = self.values.as_mut().expect("opened above");
+        match value {
+            Value::Null => {
+                values.remove(name);
+            }
+            value => {
+                values.insert(name.into(), value.clone());
+            }
+        }
+    }
+
+    /// How many bytes are kept for trails, as of the last encoding.
+    pub fn trail_bytes(&self) -> usize {
+        if self.raw.is_empty() {
+            0
+        } else {
+            self.raw.len() - self.trails.ids_at
+        }
+    }
+}
+
+impl Open {
+    fn due_ms(&self) -> Option<i64> {
+        self.walk.as_ref().and_then(|walk| walk.due_ms())
+    }
+}
+
+impl Segments {
+    fn at(count: usize, hashes_at: usize) -> Segments {
+        let since_at = hashes_at + 8 * count;
+        Segments { count, hashes_at, since_at, keys_at: since_at + INSTANT_BYTES * count }
+    }
+}
+
+fn pack_values(into: &mut Writer, values: &BTreeMap<Box<str>, Value>) {
+    into.length(values.len());
+    for (name, value) in values {
+        into.text(name);
+        value.pack(into);
+    }
+}
+
+fn unpack_values(from: &mut Reader<'_>) -> BTreeMap<Box<str>, Value> {
+    (0..from.length()).map(|_| (from.text().into(), Value::unpack(from))).collect()
+}
+
+/// Events set many traits at once: each is written once, and a trait names its place.
+fn pack_origins(into: &mut Writer, origins: &BTreeMap<Box<str>, Arc<Origin>>) {
+    let mut events: Vec<&Origin> = origins.values().map(|origin| &**origin).collect();
+    events.sort_unstable();
+    events.dedup();
+    into.length(events.len());
+    for event in &events {
+        into.signed(event.time_ms);
+        into.text(&event.message_id);
+        into.text(&event.source);
+    }
+    into.length(origins.len());
+    for (name, origin) in origins {
+        into.text(name);
+        into.length(events.binary_search(&&**origin).expect("every event was written"));
+    }
+}
+
+fn unpack_origins(from: &mut Reader<'_>) -> BTreeMap<Box<str>, Arc<Origin>> {
+    let events: Vec<Arc<Origin>> = (0..from.length())
+        .map(|_| {
+            Arc::new(Origin { time_ms: from.signed(), message_id: from.text().into(), source: from.text().into() })
+        })
+        .collect();
+    (0..from.length()).map(|_| (from.text().into(), events[from.length()].clone())).collect()
+}
+
+impl std::fmt::Display for VersionUnknown {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(version) => write!(formatter, "a profile's state has version {version}; this code knows {VERSION}"),
+            None => formatter.write_str("a profile's state is empty"),
+        }
+    }
+}
