@@ -1,12 +1,12 @@
 #!/bin/sh
 # Brings a machine to where `make up` and `make test` can run, and nothing further: system packages, two virtual
 # environments, the compiled engine in both, the jars of Kafka and of Flink's connector, the sample data. With --tests
-# also what only `make test` needs: Node.js, Chromium, the SDKs that the tests run, Helm, what drives load; with --load,
-# --peers and --bench what drives load, what is compared with the job, and the load generator wrk. Needs apt only for what
-# is missing, and only as root; as anybody else it says what to install and stops. Each step leaves a stamp that holds the
-# hash of what it was made from, so a second run does nothing, and a changed lock file brings up to date just what it
-# locks. Everything it makes lies in .venv*, .jars, .tools, engine/target and tests/sdks/node_modules. Refuses a system
-# other than Linux.
+# also what only `make test` needs: Node.js, Chromium, the SDKs that the tests run, Helm, and what drives load; with
+# --load, --peers and --bench what drives load, what is compared with the job, and the load generator wrk. Needs apt only
+# for what is missing, and only as root; as anybody else it says what to install and stops. Each step leaves a stamp that
+# holds the hash of what it was made from, so a second run does nothing, and a changed lock file brings up to date just
+# what it locks. Everything it makes lies in .venv*, .jars, .tools, engine/target and tests/sdks/node_modules. Refuses a
+# system other than Linux.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
