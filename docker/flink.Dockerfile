@@ -17,11 +17,13 @@ RUN apt-get update && apt-get install -y --no-install-recommends python3.11 pyth
 # --- the project as a wheel: whatever has to be compiled is compiled here ---------------------------------------------
 FROM python AS engine
 # Debian's Rust for browsers is newer than its other one.
-RUN apt-get update && apt-get install -y --no-install-recommends cargo-web rustc-web gcc libc6-dev \
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates cargo-web rustc-web gcc libc6-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY engine engine
-RUN /opt/venv/bin/pip wheel --quiet --no-cache-dir --no-deps --wheel-dir /wheels ./engine/python
+# Cargo looks for certificates in a variable of its own; where the build has some, they are in this one.
+RUN CARGO_HTTP_CAINFO="${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" \
+    /opt/venv/bin/pip wheel --quiet --no-cache-dir --no-deps --wheel-dir /wheels ./engine/python
 
 FROM python AS wheel
 WORKDIR /src

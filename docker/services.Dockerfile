@@ -6,11 +6,13 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 # --- the project as a wheel: whatever has to be compiled is compiled here ---------------------------------------------
 FROM ${PYTHON_IMAGE} AS engine
 # Debian's Rust for browsers is newer than its other one.
-RUN apt-get update && apt-get install -y --no-install-recommends cargo-web rustc-web gcc libc6-dev \
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates cargo-web rustc-web gcc libc6-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY engine engine
-RUN pip wheel --quiet --no-cache-dir --no-deps --wheel-dir /wheels ./engine/python
+# Cargo looks for certificates in a variable of its own; where the build has some, they are in this one.
+RUN CARGO_HTTP_CAINFO="${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" \
+    pip wheel --quiet --no-cache-dir --no-deps --wheel-dir /wheels ./engine/python
 
 FROM ${PYTHON_IMAGE} AS wheel
 WORKDIR /src
