@@ -1,17 +1,16 @@
 """`python -m local.cluster`: what the Makefile's demo-up, demo-down, demo-status, demo-logs, cluster-prepare call."""
 
 import os
-import shutil
 
 import typer
 from rich.console import Console
 
 from local.__main__ import main as run
 from local.cluster import chart, demo
+from local.cluster import prepare as preparation
 from local.cluster.kube import ClusterAway
 from local.cluster.settings import DemoSettings, load
-from local.commands import run as run_command
-from local.layout import Layout, NotInstalled
+from local.layout import Layout
 from local.settings import ROOT
 from local.settings import load as load_local
 
@@ -67,21 +66,14 @@ def logs(part: str = typer.Argument("", help="A component, as flink or segment-a
     selector = f"app.kubernetes.io/component={part}"
     options = ("--all-containers", "--prefix", "--tail=200", "--follow", "--max-log-requests=20")
     os.execv(  # noqa: S606  it becomes kubectl, and takes its signals
-        _kubectl(), ["kubectl", "--namespace", settings.namespace, "logs", "--selector", selector, *options]
+        preparation.kubectl(), ["kubectl", "--namespace", settings.namespace, "logs", "--selector", selector, *options]
     )
 
 
 @app.command()
 def prepare() -> None:
     """Apply what a cluster needs first: k8s/."""
-    typer.echo(run_command([_kubectl(), "apply", "--server-side", "--filename", "k8s/"], folder=ROOT))
-
-
-def _kubectl() -> str:
-    found = shutil.which("kubectl")
-    if found is None:
-        raise NotInstalled("kubectl is not on the path")
-    return found
+    typer.echo(preparation.prepare())
 
 
 if __name__ == "__main__":

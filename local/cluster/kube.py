@@ -1,7 +1,7 @@
 """The cluster that KUBECONFIG points to: which one it is, what it has room for, how the release's pods are."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -12,11 +12,14 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.stream import stream
-from kubernetes.utils.quantity import parse_quantity
+from kubernetes.utils.quantity import parse_quantity as _parse_quantity
 
 MIB: Final = 1024 * 1024
 LOCAL_CONTEXTS: Final = re.compile(r"^(rancher-desktop|docker-desktop|minikube|colima|kind-.*|k3d-.*)$")
 TIMEOUT_S: Final = 20
+
+_quantity: Callable[[str], Decimal] = _parse_quantity
+"""The library's own has no types."""
 
 
 class ClusterAway(Exception):
@@ -69,7 +72,7 @@ class Cluster:
     def free_memory(self) -> int:
         """Bytes that pods may still request, over all nodes that take any."""
         nodes = [node for node in self._call(self._core.list_node).items if not node.spec.unschedulable]
-        have = sum(parse_quantity(node.status.allocatable["memory"]) for node in nodes)
+        have = sum(_quantity(node.status.allocatable["memory"]) for node in nodes)
         pods = self._call(self._core.list_pod_for_all_namespaces).items
         taken = sum((_requested(pod) for pod in pods if pod.status.phase in ("Pending", "Running")), Decimal(0))
         return int(have - taken)
@@ -133,7 +136,7 @@ class Cluster:
 
 def _requested(pod: Any) -> Decimal:
     requests = ((each.resources.requests or {}).get("memory", "0") for each in pod.spec.containers if each.resources)
-    return sum((parse_quantity(each) for each in requests), Decimal(0))
+    return sum((_quantity(each) for each in requests), Decimal(0))
 
 
 def _state(pod: Any) -> PodState:

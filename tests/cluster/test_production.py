@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from local.cluster.prepare import prepare
 from local.settings import ROOT
 from tests.cluster.conftest import found, helm, kubectl
 
@@ -42,7 +43,7 @@ def by_zone(nodes: list[Any]) -> dict[str, Counter[str]]:
 
 @pytest.fixture(scope="module")
 def installed(pretended: None) -> Iterator[None]:
-    kubectl("apply", "--server-side", "--filename", str(ROOT / "k8s"))
+    prepare()
     text = helm("template", "audience-manager", CHART, "--namespace", NAMESPACE, "--values", OVERLAY)
     assert text
     helm("install", "audience-manager", CHART, "--namespace", NAMESPACE, "--values", OVERLAY)
@@ -51,7 +52,7 @@ def installed(pretended: None) -> Iterator[None]:
 
 
 def test_the_server_accepts_every_resource_in_strict_mode(pretended: None, tmp_path: Any) -> None:
-    kubectl("apply", "--server-side", "--filename", str(ROOT / "k8s"))
+    prepare()
     manifests = tmp_path / "all.yaml"
     where = ("--namespace", NAMESPACE, "--values", OVERLAY)
     manifests.write_text(helm("template", "audience-manager", CHART, *where))
