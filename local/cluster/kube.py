@@ -62,8 +62,8 @@ class Cluster:
 
     def __init__(self) -> None:
         try:
-            _contexts, active = config.list_kube_config_contexts()
-            config.load_kube_config()
+            _contexts, active = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+            config.load_kube_config()  # type: ignore[no-untyped-call]
         except ConfigException as error:
             raise ClusterAway(f"no cluster is configured: {error}") from error
         self.context = Context(str(active["name"]), str(client.Configuration.get_default_copy().host))

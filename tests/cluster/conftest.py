@@ -19,13 +19,13 @@ NAMESPACE = "audience-manager-demo"
 VALUES = ROOT / "tests/cluster/values.yaml"
 
 
-def kubectl(*arguments: str, check: bool = True, within_s: float = 120) -> str:
+def kubectl(*arguments: str, check: bool = True, within_s: float = 120, given: str | None = None) -> str:
     """Run kubectl; its output."""
     program = shutil.which("kubectl")
     if program is None:
         pytest.skip("kubectl is not on the path")
     done = subprocess.run(  # noqa: S603
-        [program, *arguments], capture_output=True, text=True, check=False, timeout=within_s
+        [program, *arguments], capture_output=True, text=True, check=False, timeout=within_s, input=given
     )
     assert not check or done.returncode == 0, done.stderr
     return done.stdout
