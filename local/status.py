@@ -9,7 +9,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from local import lag
+from local import lag, services
 from local.kafka.part import NAME as KAFKA
 from local.layout import Layout
 from local.model import NotReady, Part, Platform
@@ -130,7 +130,7 @@ def spawns(log: str) -> dict[str, int]:
 def lag_text(settings: LocalSettings) -> str:
     """How far each consumer group is behind, in words."""
     try:
-        found = lag.by_group(settings)
+        found = lag.by_group(services.kafka(settings))
     except lag.LagUnknown as error:
         return f"unknown ({error})"
     return ", ".join(f"{group} {'nothing read yet' if n is None else f'{n:,}'}" for group, n in found.items())

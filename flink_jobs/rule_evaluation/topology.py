@@ -10,6 +10,7 @@ from pyflink.common import Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
+from audience.adapters.kafka.address import parse
 from audience.wire import topics
 from flink_jobs.rule_evaluation.keying import KEY_VALUE, key_by_first_field, key_by_function
 from flink_jobs.rule_evaluation.operator import DEFINITIONS, EvaluateRules, EvaluateRulesOfRows
@@ -51,7 +52,7 @@ def _source(tables: StreamTableEnvironment, settings: JobSettings, name: str, *n
     tables.execute_sql(
         f"""CREATE TEMPORARY TABLE {name} (record_key STRING, record_value STRING) WITH (
             'connector' = 'kafka', 'topic' = '{";".join(names)}', {_RAW},
-            'properties.bootstrap.servers' = '{settings.kafka_bootstrap_servers}',
+            {_connection(settings)},
             'properties.group.id' = '{settings.consumer_group}',
             'properties.source.reader.close.timeout' = '{_READER_CLOSE_MS}',
             'scan.startup.mode' = 'earliest-offset')"""
@@ -59,12 +60,18 @@ def _source(tables: StreamTableEnvironment, settings: JobSettings, name: str, *n
     return tables.to_append_stream(tables.from_path(name), KEY_VALUE)
 
 
+def _connection(settings: JobSettings) -> str:
+    """How Kafka is reached, as options of a table."""
+    options = parse(settings.kafka_bootstrap_servers).java()
+    return ", ".join(f"'properties.{name}' = '{value}'" for name, value in options.items())
+
+
 def _sink(tables: StreamTableEnvironment, settings: JobSettings, records: DataStream) -> None:
     tables.execute_sql(
         f"""CREATE TEMPORARY TABLE outputs (
                 topic STRING NOT NULL METADATA, record_key STRING, record_value STRING) WITH (
             'connector' = 'kafka', 'topic' = '{";".join(OUTPUTS)}', {_RAW},
-            'properties.bootstrap.servers' = '{settings.kafka_bootstrap_servers}',
+            {_connection(settings)},
             'properties.compression.type' = '{settings.sink_compression}',
             'properties.linger.ms' = '{settings.sink_linger_ms}',
             'properties.batch.size' = '{_SINK_BATCH_BYTES}',

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from local.flink import checkpoints
+from flink_jobs import checkpoints
 from local.flink.rest import Job, JobManager, Refused, Unclear
 from local.privileges import tied
 

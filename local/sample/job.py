@@ -5,9 +5,10 @@ size is wrong.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -41,25 +42,41 @@ class Sent:
     took_s: float
 
 
-def run(settings: LocalSettings, layout: Layout, console: Console) -> None:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The platform that the sample goes to: its two APIs, how far it is behind, and where the plan for it is kept."""
+
+    ingest: str
+    segments: str
+    behind: Callable[[], int | None]
+    plan: Path
+
+
+def local_target(settings: LocalSettings, layout: Layout) -> Target:
+    """The platform of `make up`."""
+    ingest, segments = services.url(settings, "ingest_port"), services.url(settings, "segments_port")
+    return Target(ingest, segments, lambda: lag.total(services.kafka(settings)), layout.sample)
+
+
+def run(target: Target, sample_file: Path, console: Console) -> None:
     """Do it, and print the table. Raises SampleFailed."""
-    if not layout.sample_file.exists():
-        raise NotInstalled(f"the sample data is not at {layout.sample_file}: run `make setup`")
-    purchases = history.read(layout.sample_file)
-    known = plan.load(layout.sample)
+    if not sample_file.exists():
+        raise NotInstalled(f"the sample data is not at {sample_file}: run `make setup`")
+    purchases = history.read(sample_file)
+    known = plan.load(target.plan)
     if known is None:
         known = plan.Plan(shift_days=history.shift_to(purchases, _yesterday()).days)
-        plan.save(layout.sample, known)
+        plan.save(target.plan, known)
     shift = timedelta(days=known.shift_days)
     _introduce(console, purchases, shift, known)
     began = time.monotonic()
     try:
-        with SegmentApi(services.url(settings, "segments_port")) as api, ExpectedSizes(purchases, shift) as truth:
+        with SegmentApi(target.segments) as api, ExpectedSizes(purchases, shift) as truth:
             if api.create(SEGMENTS):
                 time.sleep(IN_EFFECT_AFTER_S)
             began = time.monotonic()
-            sent = _send(settings, layout, console, purchases, known)
-            settled = _settle(settings, console, api, truth)
+            sent = _send(target, console, purchases, known)
+            settled = _settle(target, console, api, truth)
     except (ApiFailed, NotSent) as error:
         raise SampleFailed(
             f"the sample stopped: {error}. `make up` goes on where it was; see `make status`."
@@ -69,7 +86,7 @@ def run(settings: LocalSettings, layout: Layout, console: Console) -> None:
         raise SampleFailed(
             f"a size is wrong. {_records(settled.behind)} not yet processed; `make status` shows what does not run."
         )
-    plan.save(layout.sample, plan.Plan(shift_days=known.shift_days, sent=len(purchases), complete=True))
+    plan.save(target.plan, plan.Plan(shift_days=known.shift_days, sent=len(purchases), complete=True))
 
 
 def _yesterday() -> date:
@@ -90,14 +107,12 @@ def _introduce(console: Console, purchases: Sequence[Purchase], shift: timedelta
         console.print(f"{known.sent:,} of them were sent before; the rest follows.", highlight=False)
 
 
-def _send(
-    settings: LocalSettings, layout: Layout, console: Console, purchases: Sequence[Purchase], known: plan.Plan
-) -> Sent:
+def _send(target: Target, console: Console, purchases: Sequence[Purchase], known: plan.Plan) -> Sent:
     rest = purchases[known.sent :]
     if not rest:
         return Sent(0, 0.0)
     columns = (TextColumn("Sending"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    sender = Sender(services.url(settings, "ingest_port"))
+    sender = Sender(target.ingest)
     began = time.monotonic()
     done = known.sent
     try:
@@ -107,7 +122,7 @@ def _send(
             def sent(count: int) -> None:
                 nonlocal done
                 done += count
-                plan.save(layout.sample, plan.Plan(shift_days=known.shift_days, sent=done))
+                plan.save(target.plan, plan.Plan(shift_days=known.shift_days, sent=done))
                 rate = (done - known.sent) / (time.monotonic() - began)
                 progress.update(bar, completed=done, rate=f"{rate:,.0f} events/s")
 
@@ -117,12 +132,12 @@ def _send(
     return Sent(len(rest), time.monotonic() - began)
 
 
-def _settle(settings: LocalSettings, console: Console, api: SegmentApi, truth: ExpectedSizes) -> Settled:
+def _settle(target: Target, console: Console, api: SegmentApi, truth: ExpectedSizes) -> Settled:
     with console.status("Waiting until every event has counted …") as spinner:
         return settle(
             sizes=lambda: api.sizes(SEGMENTS),
             expected=lambda: truth.at(time.time_ns() // 1_000_000, SEGMENTS),
-            behind=lambda: lag.total(settings),
+            behind=target.behind,
             seen=lambda sizes, behind: spinner.update(
                 f"Waiting until every event has counted: {_records(behind)} behind, sizes {list(sizes.values())}"
             ),

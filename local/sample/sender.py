@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import islice
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from segment.analytics.client import Client
 
@@ -70,5 +71,7 @@ class Sender:
             upload_size=BATCH,
             upload_interval=0.02,  # how long the last, short batch before a flush waits for more
             max_rate_limit_duration=300,
-            proxies={"no_proxy": "127.0.0.1"},  # a proxy that the environment names is not for this machine's parts
+            proxies={
+                "no_proxy": urlsplit(address).hostname
+            },  # a proxy that the environment names is not for this machine's parts
         )

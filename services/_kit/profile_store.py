@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 
 from audience.adapters.postgres.pool import Pool
 from audience.adapters.postgres.profile_store import PostgresProfileStore
@@ -27,6 +27,10 @@ class ProfileStoreSettings(ServiceSettings):
     aerospike_hosts: Annotated[str, AfterValidator(_hosts)] = Field(default="", validation_alias="AEROSPIKE_HOSTS")
     """``host:port,host:port``; empty: profiles lie in PostgreSQL."""
 
+    aerospike_user: str = Field(default="", validation_alias="AEROSPIKE_USER")
+    """Empty: the server asks for no login."""
+    aerospike_password: SecretStr = Field(default=SecretStr(""), validation_alias="AEROSPIKE_PASSWORD")
+
     profile_retention_days: int = Field(default=730, ge=1, le=3_650)
     """How long Aerospike keeps a profile after its last change."""
 
@@ -38,8 +42,11 @@ async def open_profile_store(stack: AsyncExitStack, settings: ProfileStoreSettin
         return PostgresProfileStore(pool)
     from audience.adapters.aerospike.profile_store import open_aerospike_profile_store
 
+    user, password = settings.aerospike_user, settings.aerospike_password.get_secret_value()
     return await stack.enter_async_context(
-        open_aerospike_profile_store(hosts, retention_s=settings.profile_retention_days * DAY_S)
+        open_aerospike_profile_store(
+            hosts, retention_s=settings.profile_retention_days * DAY_S, login=(user, password) if user else None
+        )
     )
 
 

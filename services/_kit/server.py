@@ -71,5 +71,7 @@ def config_of(app: ASGIApp | str, settings: ServiceSettings, **more: Any) -> uvi
         proxy_headers=False,  # addresses come from settings, not from headers that anybody may send
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
         **more,
     )

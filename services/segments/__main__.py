@@ -31,6 +31,7 @@ from services.segments.app import Ports, segments_app
 from services.segments.exporting import AT_ONCE
 from services.segments.histories import LakeThenLog
 from services.segments.lake_worker import LakeWorker, WorkerOptions
+from services.segments.pools import shares
 from services.segments.sending_side import Sending
 from services.segments.settings import SegmentsSettings
 
@@ -46,11 +47,12 @@ def main() -> None:
 
     async def open_ports(stack: AsyncExitStack) -> Ports:
         dsn, bootstrap = settings.postgres_dsn.get_secret_value(), settings.kafka_bootstrap_servers
-        catalog = await stack.enter_async_context(open_pool(dsn, max_size=6, application="segment-api"))
+        each = shares(settings.postgres_connections)
+        catalog = await stack.enter_async_context(open_pool(dsn, max_size=each.catalog, application="segment-api"))
         exports = await stack.enter_async_context(
             open_pool(
                 dsn,
-                max_size=AT_ONCE,
+                max_size=each.exports,
                 statement_timeout_s=settings.export_timeout_s,
                 application="segment-api-exports",
                 by_key=True,
@@ -59,7 +61,7 @@ def main() -> None:
         reads = await stack.enter_async_context(
             open_pool(
                 dsn,
-                max_size=8,
+                max_size=each.reads,
                 acquire_timeout_s=settings.read_timeout_s,
                 statement_timeout_s=settings.read_timeout_s,
                 application="segment-api-reads",
@@ -67,7 +69,7 @@ def main() -> None:
             )
         )
         by_segment = await stack.enter_async_context(
-            open_pool(dsn, max_size=6, application="segment-api-segments", by_key=True)
+            open_pool(dsn, max_size=each.segments, application="segment-api-segments", by_key=True)
         )
         event_log = await stack.enter_async_context(
             open_event_log(bootstrap, "segment-api", topics=TOPICS, linger_ms=LINGER_MS)

@@ -28,7 +28,7 @@ from audience.rules import RuleInvalid, parse_rule
 from audience.wire import topics
 from local import lag
 from tests.generate import Features, pair
-from tests.integration.local.running import LocalPlatform
+from tests.integration.addresses import Addresses
 from tests.oracle import Event, World, candidate_times, member
 
 FEATURES: Final = Features(
@@ -88,7 +88,7 @@ class Verdict:
 class Trial:
     """Drives one platform."""
 
-    def __init__(self, platform: LocalPlatform, rules: Rules) -> None:
+    def __init__(self, platform: Addresses, rules: Rules) -> None:
         self._platform = platform
         self._rules = rules
         self._start = end_of(platform.kafka_bootstrap, topics.EVENTS)
@@ -157,8 +157,8 @@ class Trial:
         """Wait until every consumer has read all there is, and for a while longer."""
         until, quiet_since = time.monotonic() + within_s, None
         while quiet_since is None or time.monotonic() - quiet_since < SETTLED_S:
-            assert time.monotonic() < until, f"consumers are behind: {lag.by_group(self._platform.settings)}"
-            quiet = await asyncio.to_thread(lag.total, self._platform.settings) == 0
+            assert time.monotonic() < until, f"consumers are behind: {lag.by_group(self._platform.kafka_bootstrap)}"
+            quiet = await asyncio.to_thread(lag.total, self._platform.kafka_bootstrap) == 0
             quiet_since = (quiet_since or time.monotonic()) if quiet else None
             await asyncio.sleep(1)
 

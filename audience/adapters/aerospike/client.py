@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import aerospike
 import structlog
@@ -27,10 +27,15 @@ _LOGGED_EVERY: Final = 20
 log = structlog.stdlib.get_logger(__name__)
 
 
-def config_of(hosts: Sequence[tuple[str, int]], timeout_ms: int) -> dict[str, Any]:
+Login: TypeAlias = tuple[str, str]
+"""User and password, where the server asks for them (Enterprise Edition)."""
+
+
+def config_of(hosts: Sequence[tuple[str, int]], timeout_ms: int, login: Login | None = None) -> dict[str, Any]:
     """The client's configuration. Reads are tried again by the client, writes by whoever asked for them."""
     return {
         "hosts": list(hosts),
+        **({} if login is None else {"user": login[0], "password": login[1]}),
         "validate_keys": True,
         "max_conns_per_node": MAX_CONNS_PER_NODE,
         "policies": {
@@ -94,9 +99,11 @@ def _note(state: RetryCallState) -> None:
 
 
 @asynccontextmanager
-async def open_client(hosts: Sequence[tuple[str, int]], timeout_ms: int) -> AsyncIterator[Client]:
+async def open_client(
+    hosts: Sequence[tuple[str, int]], timeout_ms: int, login: Login | None = None
+) -> AsyncIterator[Client]:
     """A client for as long as the block lasts. Connects in the background: the server may start later."""
-    client = Client(config_of(hosts, timeout_ms))
+    client = Client(config_of(hosts, timeout_ms, login))
     connecting = asyncio.create_task(client.connect())
     try:
         yield client

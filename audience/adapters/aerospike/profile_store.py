@@ -17,7 +17,7 @@ from aerospike_helpers.batch.records import BatchRecords, Write
 from aerospike_helpers.operations import operations
 
 from audience.adapters import documents
-from audience.adapters.aerospike.client import RECORD_TOO_BIG, Client, open_client
+from audience.adapters.aerospike.client import RECORD_TOO_BIG, Client, Login, open_client
 from audience.ports.stores import RecordRefused, StoreUnavailable
 from audience.profiles.model import Membership, Profile
 
@@ -152,8 +152,8 @@ def _parts(items: Sequence[T]) -> list[Sequence[T]]:
 
 @asynccontextmanager
 async def open_aerospike_profile_store(
-    hosts: Sequence[tuple[str, int]], *, retention_s: int, timeout_ms: int = 1_000
+    hosts: Sequence[tuple[str, int]], *, retention_s: int, timeout_ms: int = 1_000, login: Login | None = None
 ) -> AsyncIterator[AerospikeProfileStore]:
     """The store for as long as the block lasts. Connects in the background."""
-    async with open_client(hosts, timeout_ms) as client:
+    async with open_client(hosts, timeout_ms, login) as client:
         yield AerospikeProfileStore(client, retention_s)

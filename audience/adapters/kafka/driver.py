@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException
 
+from audience.adapters.kafka.address import parse
+
 _RECONNECT_MS: Final = 100
 _RECONNECT_MAX_MS: Final = 2_000
 
@@ -15,9 +17,12 @@ logger: Final = logging.getLogger("librdkafka")
 
 
 def base_config(bootstrap: str, client_id: str) -> dict[str, Any]:
-    """The settings with which any client starts. What it logs arrives in our log when it is polled."""
+    """The settings with which any client starts. What it logs arrives in our log when it is polled.
+
+    `bootstrap` is an address of `audience.adapters.kafka.address`; raises WrongKafkaAddress.
+    """
     return {
-        "bootstrap.servers": bootstrap,
+        **parse(bootstrap).librdkafka(),
         "client.id": client_id,
         "reconnect.backoff.ms": _RECONNECT_MS,
         "reconnect.backoff.max.ms": _RECONNECT_MAX_MS,

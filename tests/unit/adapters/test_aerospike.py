@@ -207,7 +207,7 @@ async def test_closing_while_it_still_connects() -> None:
 def test_the_client_knows_every_setting() -> None:
     """`validate_keys` makes the real client refuse a name that it does not know, before it connects."""
     with pytest.raises(exception.ClientError) as refused:
-        aerospike.client(config_of([("127.0.0.1", 1)], 1_000))
+        aerospike.client(config_of([("127.0.0.1", 1)], 1_000, ("audience", "secret")))
     assert not isinstance(refused.value, exception.ParamError)
     wrong = {**config_of([("127.0.0.1", 1)], 1_000), "policies": {"batch": {"total_timeoot": 1}}}
     with pytest.raises(exception.ParamError):

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from local.flink import checkpoints, job
+from flink_jobs import checkpoints
+from local.flink import job
 from local.flink.rest import Job, Refused, Unclear
 
 

@@ -1,0 +1,61 @@
+"""The demo fits its node; PostgreSQL's connections are enough for all that may ask for one."""
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, Resource, amount, overlay, pods, rendered
+
+GI = 2**30
+RESERVED_CONNECTIONS = 3
+"""PostgreSQL keeps so many for its superuser."""
+
+
+def largest(template: Resource, of: Callable[[Resource], object]) -> float:
+    """What a pod takes: its containers together, or its largest init container."""
+    spec = template["spec"]
+    together = sum(amount(of(each)) for each in spec["containers"])
+    return max([together, *(amount(of(each)) for each in spec.get("initContainers", []))])
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource", "at_most"),
+    [("limits", "memory", 6.8 * GI), ("requests", "memory", 5.5 * GI), ("requests", "cpu", 2.5)],
+)
+def test_the_demo_fits(kind: str, resource: str, at_most: float) -> None:
+    # The Job of the install runs beside everything else.
+    total = sum(largest(each, lambda c: c["resources"][kind][resource]) for each in pods(rendered("demo")).values())
+    assert total <= at_most
+
+
+@pytest.mark.parametrize("name", ["demo", "production"])
+def test_postgres_has_connections_enough(name: str) -> None:
+    base = yaml.safe_load((CHART / "values.yaml").read_text())
+    over = yaml.safe_load(overlay(name).read_text())
+
+    def told(area: str, process: str, key: str, default: object) -> object:
+        found = over.get(area, {})
+        found = found.get("list", {}) if area == "workers" else found
+        known = base[area]["list"] if area == "workers" else base[area]
+        return found.get(process, {}).get(key, known[process].get(key, default))
+
+    total = 1  # the Job
+    for area, processes in (("services", base["services"]), ("workers", base["workers"]["list"])):
+        for process in processes:
+            scaling = told(area, process, "autoscaling", {})
+            assert isinstance(scaling, dict)
+            replicas = scaling["maxReplicas"] if scaling.get("enabled") else told(area, process, "replicas", 1)
+            connections = told(area, process, "postgresConnections", 4)
+            assert isinstance(replicas, int)
+            assert isinstance(connections, int)
+            total += replicas * connections
+    settings = {**base["postgres"]["settings"], **over["postgres"]["settings"]}
+    assert total <= int(settings["max_connections"]) - RESERVED_CONNECTIONS
+
+
+@pytest.mark.parametrize("name", ["demo", "production"])
+def test_segment_api_is_told_how_many_connections_are_counted(name: str) -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())["services"]["segment-api"]
+    values |= yaml.safe_load(overlay(name).read_text())["services"]["segment-api"]
+    assert values["env"]["AUDIENCE_POSTGRES_CONNECTIONS"] == str(values["postgresConnections"])
