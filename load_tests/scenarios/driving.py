@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from load_tests.scenarios import measuring
 from load_tests.scenarios.plan import Scenario
 from load_tests.shop.segments import segments
-from local import lag
+from local import lag, services
 from local.settings import ROOT, load
 
 READY_S: Final = 120.0
@@ -205,7 +205,7 @@ def _drain(console: Console) -> None:
     settings = load(os.environ)
     ends = time.monotonic() + DRAINED_S
     with console.status("Waiting until every event has counted …"):
-        while lag.total(settings) != 0 and time.monotonic() < ends:
+        while lag.total(services.kafka(settings)) != 0 and time.monotonic() < ends:
             time.sleep(1.0)
 
 

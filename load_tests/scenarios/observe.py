@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from local import lag
+from local import lag, services
 from local.layout import Layout
 from local.settings import ROOT, LocalSettings, load
 from local.status import MIB, memory_of
@@ -66,7 +66,7 @@ def _disk_mib(folder: Path) -> float:
 
 def _lag(settings: LocalSettings) -> Mapping[str, int | None]:
     try:
-        return lag.by_group(settings)
+        return lag.by_group(services.kafka(settings))
     except lag.LagUnknown:
         return {}
 

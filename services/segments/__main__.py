@@ -28,7 +28,6 @@ from services._kit.profile_store import open_profile_store
 from services._kit.replaying import Replaying
 from services._kit.server import Stopping, serve
 from services.segments.app import Ports, segments_app
-from services.segments.exporting import AT_ONCE
 from services.segments.histories import LakeThenLog
 from services.segments.lake_worker import LakeWorker, WorkerOptions
 from services.segments.pools import shares

@@ -95,6 +95,7 @@ def create_topics(bootstrap: str, *, partitions: int, replicas: int, topics: Seq
 def lag(bootstrap: str, groups: Iterable[str]) -> dict[str, int]:
     """How many records each group has yet to read, over the topics it has committed to; a new group is left out.
 
+    Questions to the job do not count: they change nothing, and freshness asks one every second.
     Blocks. Raises EventLogUnavailable.
     """
     admin = open_admin(bootstrap)
@@ -109,7 +110,7 @@ def lag(bootstrap: str, groups: Iterable[str]) -> dict[str, int]:
 
 
 def _behind(committed: Positions, ends: Mapping[tuple[str, int], tuple[int, int]]) -> int:
-    topics = {topic for topic, _ in committed}
+    topics = {topic for topic, _ in committed} - {names.COMMANDS}
     return sum(
         max(0, last - max(first, committed.get(place, first)))
         for place, (first, last) in ends.items()
