@@ -66,6 +66,8 @@ class Archiving:
                     log.warning("cannot archive; trying again", error=str(error))
                 self._fault = str(error)
                 self._partitions = []  # begin again from what the lake says
+                if isinstance(error, EventLogUnavailable):
+                    await self._call(self._follower.reconnect)
                 await asyncio.sleep(RETRY_S)
                 continue
             if self._fault:

@@ -8,7 +8,7 @@ it was read, and a place beyond the topic's end, are raised.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -36,10 +36,21 @@ class PlaceLost(Exception):
 class Follower:
     """Use `open_follower`."""
 
-    def __init__(self, consumer: Consumer, topic: str) -> None:
-        self._consumer = consumer
+    def __init__(self, config: Mapping[str, Any], topic: str) -> None:
+        self._config = dict(config)
         self._topic = topic
         self._at: dict[int, int] = {}
+        self._consumer = Consumer(self._config)
+
+    def reconnect(self) -> None:
+        """Begin with a new client: one that saw its only broker killed may never find it again."""
+        self.close()
+        self._consumer = Consumer(self._config)
+
+    def close(self) -> None:
+        """Leave Kafka."""
+        self._at = {}
+        self._consumer.close()
 
     def partitions(self) -> list[int]:
         """Those that the topic has now. Raises EventLogUnavailable."""
@@ -114,7 +125,7 @@ def _as_unavailable(topic: str) -> Iterator[None]:
 @contextmanager
 def open_follower(bootstrap: str, group: str, topic: str) -> Iterator[Follower]:
     """A reader for as long as the block lasts."""
-    consumer = Consumer(
+    follower = Follower(
         {
             **base_config(bootstrap, group),
             "group.id": group,
@@ -123,9 +134,10 @@ def open_follower(bootstrap: str, group: str, topic: str) -> Iterator[Follower]:
             "fetch.wait.max.ms": 50,
             "queued.min.messages": 20_000,
             "queued.max.messages.kbytes": _QUEUE_KIB,
-        }
+        },
+        topic,
     )
     try:
-        yield Follower(consumer, topic)
+        yield follower
     finally:
-        consumer.close()
+        follower.close()
