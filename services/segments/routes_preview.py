@@ -41,7 +41,8 @@ async def preview(request: Request) -> Response:
     except Busy as error:
         raise ApiError(503, "too_many_previews", str(error), headers={"Retry-After": "2"}) from error
     except LakeTooSlow as error:
-        raise ApiError(503, "preview_too_slow", "not one profile was decided in time; allow more of it") from error
+        message = "not one profile was decided in time; allow more of it by time_limit_ms"
+        raise ApiError(422, "preview_too_slow", message) from error
     except LakeUnavailable as error:
         raise unavailable("the lake") from error
     answer: dict[str, Any] = {

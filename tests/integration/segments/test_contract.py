@@ -37,6 +37,11 @@ async def test_a_profile(world: World) -> None:
     key, ada = await world.segment(), world.person("ada")
     await world.put({ada: [key]}, plan="pro")
     await until(lambda: world.size(key), 1)
+
+    async def segments() -> object:
+        return (await world.get(f"/v1/profiles/{ada}"))["segments"]
+
+    await until(segments, [key])  # which segments are live is known anew every second
     told = await world.get(f"/v1/profiles/{ada}")
     assert set(told) == {"profile_id", "traits", "computed", "segments", "version", "updated_at"}
     assert (told["profile_id"], told["traits"], told["computed"]) == (ada, {"plan": "pro"}, {})
