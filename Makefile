@@ -84,7 +84,7 @@ check: setup ## Format, lint, types, import rules, unit and conformance tests: u
 	@sh engine/check.sh
 	@$(PYTEST) -n auto tests/unit tests/conformance tests/oracle
 
-test: check ## check, then everything that needs the real parts, which it starts by itself: under 15 minutes
+test: check ## check, then everything that needs the real parts, which it starts by itself: under 35 minutes
 	@sh local/bootstrap.sh --tests
 	@$(PYTEST) tests/chart
 	@$(PYTEST) tests/integration
