@@ -126,6 +126,10 @@ def _plots(scenario: Scenario, found: Found) -> list[str]:
     def latency(names: Sequence[str], share: float) -> list[tuple[float, float]]:
         return curve(lambda part: quantile(part.total(names).buckets, share))
 
+    def latencies(title: str, names: Sequence[str]) -> str:
+        curves = {f"p{round(100 * share)}": latency(names, share) for share in (0.5, 0.95, 0.99)}
+        return plots.lines(title, curves, x="seconds", y="ms", log="y", shaded=back)
+
     back = [
         (begin, end)
         for (begin, end), phase in zip(_stretches(scenario), scenario.phases, strict=True)
@@ -142,22 +146,8 @@ def _plots(scenario: Scenario, found: Found) -> list[str]:
             y="a second",
             shaded=back,
         ),
-        plots.lines(
-            "Latency of the API, from when a request was due",
-            {f"p{round(100 * share)}": latency(api, share) for share in (0.5, 0.95, 0.99)},
-            x="seconds",
-            y="ms",
-            log="y",
-            shaded=back,
-        ),
-        plots.lines(
-            "Latency of events into ingest-api",
-            {f"p{round(100 * share)}": latency(EVENTS, share) for share in (0.5, 0.95, 0.99)},
-            x="seconds",
-            y="ms",
-            log="y",
-            shaded=back,
-        ),
+        latencies("Latency of the API, from when a request was due", api),
+        latencies("Latency of events into ingest-api", EVENTS),
     ]
     arrived = [(each.second, 1000 * each.seconds) for each in found.canaries if not each.error]
     if arrived:

@@ -9,29 +9,14 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
-from audience.events import normalise
+from audience.wire import sent
 
 NULL: Final = Raw(b"null")
 
 
-class SentEvent(Struct, rename="camel", frozen=True, gc=False):
-    """One event: an `audience.events.normalise.SentEvent`. `write_key` is there in a single call's body."""
+class SentEvent(sent.SentEvent, rename="camel", frozen=True, gc=False):
+    """One event, with the `writeKey` that is there in a single call's body."""
 
-    type: str | None = None
-    event: str | None = None
-    name: str | None = None
-    message_id: int | float | str | None = None
-    user_id: int | float | str | None = None
-    anonymous_id: int | float | str | None = None
-    previous_id: int | float | str | None = None
-    group_id: int | float | str | None = None
-    timestamp: str | None = None
-    original_timestamp: str | None = None
-    sent_at: str | None = None
-    properties: dict[str, Any] | None = None
-    context: dict[str, Any] | None = None
-    traits: dict[str, Any] | None = None
-    integrations: dict[str, Any] | None = None
     write_key: Any = None
 
 
@@ -51,8 +36,6 @@ class Ids(Struct, rename="camel", frozen=True, gc=False):
     user_id: int | float | str | None = None
     anonymous_id: int | float | str | None = None
 
-
-_: type[normalise.SentEvent] = SentEvent
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoders below raise: not JSON, a wrong type, bytes that are no UTF-8, nested too deep."""

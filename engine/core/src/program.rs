@@ -602,17 +602,6 @@ impl Program {
             into.extend(&self.tests[*place].segments);
         }
     }
-
-    /// The segments that an event's trails are asked for by: what an index selects before anything is measured.
-    pub fn selected(&self, trails: &[u32]) -> usize {
-        let mut found: HashSet<u32> = HashSet::new();
-        for place in trails {
-            let trail = &self.trails[*place];
-            found.extend(trail.leaves.iter().flat_map(|leaf| self.leaves[*leaf].conditions.segments()));
-            found.extend(trail.sequences.iter().flat_map(|leaf| self.sequences[*leaf].conditions.segments()));
-        }
-        found.len()
-    }
 }
 
 impl TraitTest {

@@ -324,14 +324,6 @@ impl PyProgram {
         })
     }
 
-    fn selected(&mut self, event: &PyEvent) -> PyResult<usize> {
-        let program = &mut self.0;
-        guarded(|| {
-            let matcher = program.matcher(&event.0.kind, &event.0.name);
-            program.selected(&matcher.trails_of(&*program.host, &event.0))
-        })
-    }
-
     fn nodes<'py>(&self, py: Python<'py>, segment: &str, state: &mut PyState) -> PyResult<Bound<'py, PyList>> {
         let program = &self.0;
         let place = program.by_hash.get(&hash_of(&[segment])).ok_or_else(|| PyKeyError::new_err(segment.to_owned()))?;

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from audience.events.normalise import Envelope, NotValid, normalise
+from audience.wire.sent import SentEvent
 from audience.wire.topics import EventRecord
 from services.operations.importing.mapping import (
     BUILT_IN,
@@ -41,26 +42,6 @@ AGAIN_FOR_S: Final = 300.0
 """For so long a request is sent again while ingest-api is away or has too much to do."""
 
 _FAR_MS: Final = 1 << 45
-
-
-class SentEvent(msgspec.Struct, rename="camel", frozen=True, gc=False):
-    """An event as ingest-api decodes it, to judge it before it is sent."""
-
-    type: str | None = None
-    event: str | None = None
-    name: str | None = None
-    message_id: int | float | str | None = None
-    user_id: int | float | str | None = None
-    anonymous_id: int | float | str | None = None
-    previous_id: int | float | str | None = None
-    group_id: int | float | str | None = None
-    timestamp: str | None = None
-    original_timestamp: str | None = None
-    sent_at: str | None = None
-    properties: dict[str, Any] | None = None
-    context: dict[str, Any] | None = None
-    traits: dict[str, Any] | None = None
-    integrations: dict[str, Any] | None = None
 
 
 class Away(Exception):
