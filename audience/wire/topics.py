@@ -22,6 +22,8 @@ COMPUTED_TRAITS: Final = "computed-traits"
 COMMANDS: Final = "profiles.commands"
 REPLIES: Final = "profiles.replies"
 EPOCHS: Final = "rule-evaluation.epochs"
+DEFINED_IN: Final = (SEGMENTS, COMPUTED_TRAITS)
+"""The compacted topics of what is the same for all profiles."""
 
 
 def key_of(workspace: str, identifier: str) -> str:

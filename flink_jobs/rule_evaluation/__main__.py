@@ -3,10 +3,9 @@
 from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
 
-from audience.adapters.kafka.compacted import read_compacted
 from flink_jobs.rule_evaluation.modes import options
 from flink_jobs.rule_evaluation.settings import JobSettings
-from flink_jobs.rule_evaluation.topology import DEFINED_IN, JOB_NAME, build
+from flink_jobs.rule_evaluation.topology import JOB_NAME, build
 
 
 def main() -> None:
@@ -20,8 +19,7 @@ def main() -> None:
     env.set_max_parallelism(settings.max_parallelism)
     env.enable_checkpointing(settings.checkpoint_interval_ms)
     env.set_buffer_timeout(settings.buffer_timeout_ms)
-    current = [read_compacted(settings.kafka_bootstrap_servers, name) for name in DEFINED_IN]
-    build(env, settings, [definition for each in current for definition in each.values()])
+    build(env, settings)
     env.execute(JOB_NAME)
 
 

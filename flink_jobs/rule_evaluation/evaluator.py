@@ -1,6 +1,6 @@
 """What the operator does with one input, without Flink: decode, call the engine, encode.
 
-It holds nothing that is not also in Flink's state: the programs are made from the broadcast segments, the decoded
+It holds nothing that is not elsewhere as well: the programs are made from the definitions that it is told, the decoded
 profiles are a cache that begins empty. An input that it fails on becomes a record on `events.bad`; it never raises.
 """
 
@@ -99,24 +99,18 @@ class Evaluator:
         self._clock_ms = clock_ms
         self._states: OrderedDict[str, ProfileState] = OrderedDict()
 
-    def define(self, value: str) -> str | None:
-        """Take in a definition, of a segment or a computed trait; gives a key for it to be kept under.
-
-        A broken one is logged and changes nothing; it has none.
-        """
+    def define(self, value: str) -> None:
+        """Take in a definition, of a segment or a computed trait. A broken one is logged and changes nothing."""
         try:
             record = topics.decode_definition(value)
             program = self._program(record.workspace)
             if isinstance(record, SegmentRecord):
                 self._define_segment(program, record)
-                return f"segment {record.workspace}:{record.key}"
-            self._define_computed_trait(program, record)
+            else:
+                self._define_computed_trait(program, record)
         except (msgspec.DecodeError, RuleInvalid) as error:
             self.counters.failures += 1
             logger.error("a definition cannot be read: %s", error)  # noqa: TRY400  the data is to blame
-            return None
-        else:
-            return f"computed trait {record.workspace}:{record.key}"
 
     def _define_segment(self, program: Program, record: SegmentRecord) -> None:
         if record.status in EVALUATED:

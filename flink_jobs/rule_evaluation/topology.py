@@ -3,7 +3,6 @@
 Effects are at least once, and made once by what reads them: every profile record is absolute and carries a version.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from pyflink.common import Types
@@ -17,8 +16,6 @@ from flink_jobs.rule_evaluation.operator import DEFINITIONS, EvaluateRules, Eval
 from flink_jobs.rule_evaluation.settings import JobSettings
 
 JOB_NAME: Final = "rule_evaluation"
-DEFINED_IN: Final = (topics.SEGMENTS, topics.COMPUTED_TRAITS)
-"""The compacted topics of what is the same for all profiles."""
 OUTPUTS: Final = (topics.MEMBERSHIPS, topics.PROFILES, topics.EVENTS_BAD, topics.REPLIES)
 _OUTPUT = Types.ROW_NAMED(["topic", "record_key", "record_value"], [Types.STRING()] * 3)
 _READER_CLOSE_MS: Final = 2_000
@@ -30,15 +27,15 @@ _RAW = (
 )
 
 
-def build(env: StreamExecutionEnvironment, settings: JobSettings, current: Sequence[str]) -> None:
-    """Put the job into `env`. `current` are the definitions as of now: see `EvaluateRules`."""
+def build(env: StreamExecutionEnvironment, settings: JobSettings) -> None:
+    """Put the job into `env`."""
     tables = StreamTableEnvironment.create(env)
     tables.get_config().set("table.exec.uid.generation", "ALWAYS")
     inputs = _source(tables, settings, "profile_inputs", topics.EVENTS, topics.COMMANDS, topics.PROFILE_LISTS)
-    definitions = _source(tables, settings, "definitions", *DEFINED_IN)
+    definitions = _source(tables, settings, "definitions", *topics.DEFINED_IN)
     by_function = settings.keying == "python"
     keyed = key_by_function(inputs) if by_function else key_by_first_field(inputs)
-    operator = (EvaluateRulesOfRows if by_function else EvaluateRules)(settings, current)
+    operator = (EvaluateRulesOfRows if by_function else EvaluateRules)(settings)
     evaluated = (
         keyed.connect(definitions.broadcast(DEFINITIONS))
         .process(operator, _OUTPUT)

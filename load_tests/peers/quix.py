@@ -13,7 +13,7 @@ import msgspec
 from quixstreams import Application
 from quixstreams.state import State
 
-from audience.adapters.kafka.compacted import read_compacted
+from audience.adapters.kafka.reader import read_compacted
 from audience.adapters.regex import compile_regex
 from audience.engine.evaluate import Event, on_event
 from audience.engine.program import Program

@@ -17,18 +17,16 @@ from audience.ports.evaluation import Look, Positions
 from audience.ports.event_log import EventLog, EventLogUnavailable, LogRecord
 from audience.wire.topics import (
     COMMANDS,
-    COMPUTED_TRAITS,
+    DEFINED_IN,
     EVENTS,
     PROFILE_LISTS,
     PROFILES,
-    SEGMENTS,
     ExplainCommand,
     encode,
     key_of,
 )
 
 INPUTS: Final = (EVENTS, PROFILE_LISTS, COMMANDS)
-DEFINITIONS: Final = (SEGMENTS, COMPUTED_TRAITS)
 NO_WORKSPACE: Final = ""
 """No workspace has this name, so that nobody is asked about."""
 
@@ -58,12 +56,12 @@ class KafkaPipeline:
     def _look(self) -> tuple[Look, int]:
         """The look, and how many partitions commands have."""
         done = committed_by(self._admin, self._job)
-        ends = ends_of(self._admin, (*INPUTS, *DEFINITIONS, PROFILES))
+        ends = ends_of(self._admin, (*INPUTS, *DEFINED_IN, PROFILES))
         projected = _least([committed_by(self._admin, store) for store in self._stores])
         held = {place: end for place, (first, end) in ends.items() if end > first}
         inputs, definitions, outputs = (
             {place: end for place, end in held.items() if place[0] in topics}
-            for topics in (INPUTS, DEFINITIONS, (PROFILES,))
+            for topics in (INPUTS, DEFINED_IN, (PROFILES,))
         )
         partitions = sum(topic == COMMANDS for topic, _ in ends)
         return Look(inputs, definitions, done, outputs, projected), partitions

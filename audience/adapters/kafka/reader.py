@@ -74,6 +74,17 @@ def read_between(bootstrap: str, topic: str, start: Mark, end: Mark) -> Iterator
     return (placed.record for placed in places_between(bootstrap, topic, start, end))
 
 
+def read_compacted(bootstrap: str, topic: str) -> dict[str, str]:
+    """A compacted topic whole: each key's newest value, as of now, without tombstones. Raises EventLogUnavailable."""
+    found: dict[str, str] = {}
+    for record in read_between(bootstrap, topic, begin_of(bootstrap, topic), end_of(bootstrap, topic)):
+        if record.value is None:
+            found.pop(record.key, None)
+        else:
+            found[record.key] = record.value.decode()
+    return found
+
+
 def places_between(bootstrap: str, topic: str, start: Mark, end: Mark) -> Iterator[Placed]:
     """As `read_between`, with the place of each."""
     left = {partition: offset for partition, offset in end.items() if offset > start.get(partition, 0)}

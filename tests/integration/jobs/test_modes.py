@@ -68,11 +68,16 @@ async def test_metrics_may_be_looked_at_all_the_time(platform: LocalPlatform) ->
 
 
 async def test_process_mode_agrees_with_the_oracle(tmp_path: Path) -> None:
-    with stopped_afterwards(platform_in(tmp_path, execution_mode="process")) as started:
+    """Also where it begins again from a checkpoint that is older than the rules: they are there before the events."""
+    options = {"execution_mode": "process", "checkpoint_interval_ms": "20000"}
+    with stopped_afterwards(platform_in(tmp_path, **options)) as started:
         started.up()
         trial = Trial(started, Rules.random(40, first_pair=1))
         await trial.save_rules()
-        await trial.send(PEOPLE, 8_000_000, EVENTS_PER_S)
+        await while_sending(
+            trial.send(PEOPLE, 8_000_000, EVENTS_PER_S),
+            lambda: started.kill("taskmanager-1"),
+        )
         await trial.settle()
         verdict = await trial.verdict()
         assert said(started) == "process"

@@ -252,15 +252,3 @@ def test_a_computed_trait_is_told_and_read_by_rules(operator: Operator) -> None:
     operator.computed_trait("orders", {"event": "Order Completed"}, revision=2)  # an old definition, read again
     change, profile = operator.event("u", "m4")
     assert (change.segment, change.change, profile.computed) == ("regulars", "exited", {})
-
-
-def test_a_definition_is_kept_under_its_kind(operator: Operator) -> None:
-    segment = SegmentRecord(
-        workspace="demo", key="same", revision=7, version=1, status="archived", rule=msgspec.Raw(b"{}")
-    )
-    computed = ComputedTraitRecord(
-        workspace="demo", key="same", revision=8, status="deleted", definition=msgspec.Raw(b"{}")
-    )
-    kept = [operator.evaluator.define(topics.encode(each).decode()) for each in (segment, computed)]
-    assert len(set(kept)) == 2
-    assert None not in kept
