@@ -34,6 +34,8 @@ REFUSED = {
     "recursion": "(a(?R)?b)",
     "a repetition of more than a thousand": "a{1001}",
     "repetitions that multiply": "((a{100}){100}){100}",
+    "repetitions within repetitions": "(a{0,30}){0,30}b",
+    "a repetition of many": "a{700}",
     "a program that would be large": r"((\pL{100}){50}){2}",
     "a group that is not closed": "(a",
     "a class that is not closed": "[a",
