@@ -131,7 +131,7 @@ bench-platform: setup ## The sample again and again through the platform of `mak
 bench-job: setup ## The streaming job on preloaded Kafka, on each state backend, and beside other ways to run it
 	@$(PYTHON_ENV)/python -m load_tests.job.bench --report load_tests/reports/job
 
-bench-ingest: setup ## Events a second into one process of ingest-api, beside the platform of `make up`
+bench-ingest: setup ## Events a second into one process of ingest-api, on a broker of its own
 	@$(PYTHON_ENV)/python -m load_tests.bench_ingest --runs 5 --seconds 6 --report load_tests/reports/ingest
 
 bench-api: setup ## Reads of one process of segment-api over a million profiles, beside the platform of `make up`

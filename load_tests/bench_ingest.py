@@ -1,10 +1,11 @@
-"""ingest-api under load: batches and single calls, `acks=all`, against a running Kafka and PostgreSQL.
+"""ingest-api under load: batches and single calls, `acks=all`, on a Kafka and a PostgreSQL of its own.
 
     python -m load_tests.bench_ingest --runs 5
 
-Starts one process of ingest-api beside the platform of `make up`, with a spool as it should have, sends it events over
-loopback from this process, and then reads the topic: every acknowledged event must be there exactly once, or the run
-has no figures. Prints the runs, their medians and ranges, and with --report writes them as Markdown and JSON.
+Starts one process of ingest-api, with a spool as it should have, sends it events over loopback from this process, and
+then reads the topic: every acknowledged event must be there exactly once, or the run has no figures. With `--beside`
+all this on the platform of `make up`, whose job and archive then take their share of the processor.
+Prints the runs, their medians and ranges, and with --report writes them as Markdown and JSON.
 """
 
 import argparse
@@ -32,9 +33,11 @@ import uvloop
 from audience.adapters.kafka.reader import end_of, read_between
 from audience.wire.topics import EVENTS
 from load_tests.figures import Figure, figure, shown, write
+from load_tests.own_platform import STORES, own_platform
 from load_tests.raw_http import Answers, drive
 from local.postgres.part import dsn
 from local.settings import load
+from local.start import interruptible
 
 HOST = "127.0.0.1"
 READY_S = 60
@@ -290,11 +293,18 @@ def figures_of(results: list[Result]) -> list[Figure]:
 
 
 def add_platform(parser: argparse.ArgumentParser) -> None:
-    """The options that say where the platform is: by default where `make up` puts it in this environment."""
-    settings = load(os.environ)
-    parser.add_argument("--bootstrap", default=f"{HOST}:{settings.port('kafka_port')}")
-    parser.add_argument("--postgres-dsn", default=dsn(settings))
+    """The options that say where Kafka and PostgreSQL are."""
+    parser.add_argument("--beside", action="store_true", help="use those of `make up`, beside all that runs there")
     parser.add_argument("--write-key", default="demo-write-key")
+
+
+@contextlib.contextmanager
+def stores(args: argparse.Namespace) -> Iterator[None]:
+    """Kafka and PostgreSQL as asked for; `args` says where from here on."""
+    with contextlib.ExitStack() as stack:
+        settings = load(os.environ) if args.beside else stack.enter_context(own_platform(only=STORES, services="0"))
+        args.bootstrap, args.postgres_dsn = f"{HOST}:{settings.port('kafka_port')}", dsn(settings)
+        yield
 
 
 def _arguments() -> argparse.Namespace:
@@ -312,9 +322,10 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Run, print, and give 1 where an acknowledged event is not in the topic exactly once."""
     args = _arguments()
+    interruptible()  # so that what it started ends with it, however it is ended
     results = []
     began_s = time.monotonic()
-    with ingest_process(args) as (port, pid):
+    with stores(args), ingest_process(args) as (port, pid):
         for turn in range(args.runs):
             for name in args.scenario or sorted(SCENARIOS):
                 scenario = SCENARIOS[name]

@@ -16,15 +16,12 @@ checked by the tests, in thread and process mode, and not here.
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,12 +34,14 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from audience.adapters.kafka.admin import lag
 from load_tests.cpu import between, look, of_family
+from load_tests.figures import Figure, figure, shown, write
 from load_tests.job.preload import Load, preload
+from load_tests.own_platform import PORT_OFFSET, own_platform
 from local import services
 from local.flink import jvm
 from local.flink.part import JOB, address
 from local.layout import Layout
-from local.settings import PREFIX, ROOT, LocalSettings
+from local.settings import ROOT, LocalSettings
 from local.start import interruptible
 from local.supervision import daemon
 
@@ -50,6 +49,7 @@ WARM_SHARE: Final = 0.1
 """Of the events, before anything is measured."""
 LOOK_EVERY_S: Final = 1.0
 GIVE_UP_S: Final = 900.0
+COMMAND: Final = "make bench-job"
 JOB_NAME: Final = "rule_evaluation"
 SCRIPT: Final = ROOT / "flink_jobs/rule_evaluation/__main__.py"
 
@@ -96,28 +96,17 @@ class Result:
 
 
 class Bench:
-    """A platform of its own, without services."""
+    """On a platform without services, and without the part that keeps the job running."""
 
-    def __init__(self, settings: LocalSettings, variables: Mapping[str, str], cached_profiles: int) -> None:
+    def __init__(self, settings: LocalSettings, cached_profiles: int) -> None:
         self.settings = settings
         self.layout = Layout(ROOT, settings.data_folder)
-        self._variables = variables
         self._cached_profiles = cached_profiles
         self._flink = httpx.Client(base_url=address(settings), timeout=20.0, trust_env=False)
 
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.settings.port('kafka_port')}"
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """The platform, with the part stopped that would keep the job running."""
-        try:
-            self._local("up")
-            daemon.connect(self.layout).stop(JOB, wait=True)
-            yield
-        finally:
-            self._local("down")
 
     def run(self, variant: Variant, load: Load, seconds: float) -> Result:
         """From the first event on. The job is cancelled in the end."""
@@ -183,7 +172,7 @@ class Bench:
         environment = {
             **os.environ,
             **jvm.environment(self.layout),
-            **services.environment(self.settings, {}),
+            **services.environment(self.settings, self.layout, {}),
             "AUDIENCE_CACHED_PROFILES": str(self._cached_profiles),
             **variant.variables,
         }
@@ -217,15 +206,6 @@ class Bench:
                 raise SystemExit(f"it stands at {found:g} of {wanted:g}")
             time.sleep(LOOK_EVERY_S)
         return found
-
-    def _local(self, command: str) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AUDIENCE_")}
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "local", command],
-            cwd=ROOT, env={**environment, **self._variables}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            raise SystemExit(f"local {command}: {done.stdout}{done.stderr}")
 
 
 def _resident(name: str, layout: Layout) -> int:
@@ -271,6 +251,27 @@ def report(load: Load, results: Sequence[Result], console: Console) -> str:
     return f"# The streaming job\n\n{what}\n\n" + "\n".join(lines) + "\n\n![events/s](job.svg)\n"
 
 
+def figures_of(load: Load, results: Sequence[Result]) -> list[Figure]:
+    """Those that have targets, of the heap variant, and what every variant took."""
+    told: list[Figure] = []
+    by_name = {each.name: each for each in results}
+    for name, each in by_name.items():
+        told.append(shown(f"job: events, {name}", "events/s", "higher", [each.events_per_s]))
+        told.append(shown(f"job: processor, {name}", "s a million events", "lower", [each.cpu_s_per_million]))
+        told.append(shown(f"job: memory of the TaskManagers, {name}", "MB", "lower", [each.memory_mb]))
+    best = by_name.get("heap")
+    if best is not None:
+        told.append(figure("job: events, 1,000 segments", [best.events_per_s]))
+        told.append(figure("job: rule evaluations", [best.events_per_s * load.rules_an_event]))
+        if best.checkpoints:
+            told.append(figure("job: checkpoint, p99", [best.checkpoints_ms[1] / 1000]))
+        if QUIX in by_name:
+            told.append(
+                figure("job: beside our engine in Quix Streams", [best.events_per_s / by_name[QUIX].events_per_s])
+            )
+    return told
+
+
 def plot(results: Sequence[Result]) -> str:
     """Events a second as bars, in SVG."""
     most = max(each.events_per_s for each in results) or 1.0
@@ -295,37 +296,42 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="that each variant is measured for, at most")
     parser.add_argument("--cached-profiles", type=int, default=10_000, help="kept decoded by each subtask")
     parser.add_argument("--taskmanager-mb", type=int, default=2_500)
-    parser.add_argument("--port-offset", type=int, default=15_000)
+    parser.add_argument("--port-offset", type=int, default=PORT_OFFSET)
     parser.add_argument("--quix-python", default=os.environ.get("QUIX_PYTHON", ""), help="a Python with quixstreams")
     parser.add_argument("--report", type=Path, help="write this with .md, .json and .svg")
     asked = parser.parse_args()
     interruptible()  # so that what it started ends with it, however it is ended
     console = Console()
     wanted = asked.variants.split(",")
-    with tempfile.TemporaryDirectory(prefix="bench-job-", ignore_cleanup_errors=True) as data:
-        Path(data).chmod(0o755)  # PostgreSQL's account passes through
-        chosen = {
-            "data": data, "port_offset": str(asked.port_offset), "services": "0", "sample": "0", "jit": "full",
-            "taskmanager_memory_mb": str(asked.taskmanager_mb), "state_backend": "rocksdb", "start_timeout_s": "900",
-        }  # fmt: skip
-        variables = {PREFIX + name.upper(): value for name, value in chosen.items()}
-        bench = Bench(LocalSettings.model_validate(chosen), variables, asked.cached_profiles)
-        with bench.running():
-            with console.status("Filling Kafka …"):
-                load = preload(bench.bootstrap, asked.events, asked.profiles, asked.segments)
-            results = []
-            for variant in (each for each in VARIANTS if each.name in wanted):
-                with console.status(f"Running {variant.name} …"):
-                    results.append(bench.run(variant, load, asked.seconds))
-            if QUIX in wanted or asked.quix_python:
-                with console.status("Running Quix Streams …"):
-                    results.append(bench.run_quix(asked.quix_python, load, asked.seconds))
+    began_s = time.monotonic()
+    options = {
+        "services": "0", "jit": "full", "state_backend": "rocksdb", "start_timeout_s": "900",
+        "taskmanager_memory_mb": str(asked.taskmanager_mb),
+    }  # fmt: skip
+    with own_platform(asked.port_offset, without=(JOB,), **options) as settings:
+        bench = Bench(settings, asked.cached_profiles)
+        with console.status("Filling Kafka …"):
+            load = preload(bench.bootstrap, asked.events, asked.profiles, asked.segments)
+        results = []
+        for variant in (each for each in VARIANTS if each.name in wanted):
+            with console.status(f"Running {variant.name} …"):
+                results.append(bench.run(variant, load, asked.seconds))
+        if QUIX in wanted or asked.quix_python:
+            with console.status("Running Quix Streams …"):
+                results.append(bench.run_quix(asked.quix_python, load, asked.seconds))
     text = report(load, results, console)
     if asked.report:
-        asked.report.parent.mkdir(parents=True, exist_ok=True)
-        figures = {"load": asdict(load), "results": [asdict(each) for each in results]}
+        details = {"load": asdict(load), "results": [asdict(each) for each in results]}
+        seconds = time.monotonic() - began_s
+        write(
+            asked.report.with_suffix(".json"),
+            "job",
+            COMMAND,
+            figures_of(load, results),
+            seconds=seconds,
+            details=details,
+        )
         asked.report.with_suffix(".md").write_text(text)
-        asked.report.with_suffix(".json").write_text(json.dumps(figures, indent=2) + "\n")
         asked.report.with_suffix(".svg").write_text(plot(results))
 
 
