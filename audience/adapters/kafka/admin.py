@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # public, but its types do not say so
 
 from audience.adapters.kafka.driver import code_of
-from audience.adapters.kafka.offsets import TIMEOUT_S, committed_by, ends_of, open_admin
+from audience.adapters.kafka.offsets import TIMEOUT_S, answer, committed_by, ends_of, open_admin
 from audience.adapters.kafka.producer import RECORD_BYTES
 from audience.ports.evaluation import Positions
 from audience.ports.event_log import EventLogUnavailable
@@ -83,7 +83,7 @@ def create_topics(bootstrap: str, *, partitions: int, replicas: int, topics: Seq
     created = []
     for name, future in admin.create_topics(wanted, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S).items():
         try:
-            future.result()
+            answer(future)
         except KafkaException as error:
             if code_of(error) != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise EventLogUnavailable(f"topic {name} cannot be created: {error}") from error

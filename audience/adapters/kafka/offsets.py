@@ -1,7 +1,8 @@
 """Where topics begin and end, and what consumer groups have committed. Blocks; raises KafkaException."""
 
+import concurrent.futures
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # as in admin.py
@@ -10,11 +11,24 @@ from audience.adapters.kafka.driver import base_config, code_of
 from audience.ports.evaluation import Positions
 
 TIMEOUT_S: Final = 15.0
+_OVERDUE_S: Final = 5.0
 
 
 def open_admin(bootstrap: str) -> AdminClient:
     """A client that asks; it connects when it is first used."""
     return AdminClient({**base_config(bootstrap, "audience-admin"), "socket.timeout.ms": int(TIMEOUT_S * 1000)})
+
+
+def answer(future: "concurrent.futures.Future[Any]") -> Any:
+    """What an admin call gave. Raises KafkaException, also where the client has lost the call.
+
+    Its own time limit does not hold for a call that was under way when the broker died: nothing ends that. The client
+    may answer none from then on, so it should be opened anew.
+    """
+    try:
+        return future.result(TIMEOUT_S + _OVERDUE_S)
+    except concurrent.futures.TimeoutError as error:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the client gave no answer in time")) from error  # noqa: SLF001  it has no public name
 
 
 def committed_by(admin: AdminClient, group: str) -> Positions:
@@ -23,7 +37,7 @@ def committed_by(admin: AdminClient, group: str) -> Positions:
         [ConsumerGroupTopicPartitions(group)], request_timeout=TIMEOUT_S
     ).values()
     try:
-        found = future.result().topic_partitions or ()
+        found = answer(future).topic_partitions or ()
     except KafkaException as error:
         if code_of(error) == KafkaError.GROUP_ID_NOT_FOUND:
             return {}
@@ -44,4 +58,4 @@ def ends_of(admin: AdminClient, topics: Iterable[str]) -> dict[tuple[str, int], 
         admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=TIMEOUT_S)
         for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
     )
-    return {(part.topic, part.partition): (first[part].result().offset, last[part].result().offset) for part in last}
+    return {(part.topic, part.partition): (answer(first[part]).offset, answer(last[part]).offset) for part in last}

@@ -54,6 +54,21 @@ async def test_a_silent_system_is_fresh_and_a_stuck_one_is_not(platform: Any, wo
     await until(moved, expected=True, within_s=60)
 
 
+async def test_it_goes_on_when_the_broker_comes_back(platform: Any, world: World) -> None:
+    """However the broker leaves: what was asked of it at that moment is never answered, and must not be waited for."""
+    key = await world.segment()
+
+    async def fresh() -> bool:
+        return await age_s(world, key) < FRESH_S
+
+    for pause_s in (1.3, 0.7):
+        await until(fresh, expected=True, within_s=180)
+        await asyncio.sleep(pause_s)
+        await asyncio.to_thread(platform.kill, "kafka")
+        await asyncio.sleep(FRESH_S)
+    await until(fresh, expected=True, within_s=180)
+
+
 async def metric_s(world: World, key: str) -> float:
     text = (await world.api.get("/metrics")).text
     [found] = re.findall(rf'segments_evaluated_age_seconds{{segment="{key}",workspace="demo"}} (\S+)', text)
