@@ -10,12 +10,11 @@ generator included. Needs the platform of `make up` with its sample.
 
 import argparse
 import asyncio
-import json
 import os
 import secrets
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from rich.table import Table
 
 from load_tests.cpu import Used, between, look
 from load_tests.cpu import table as cpu_table
+from load_tests.figures import Figure, figure, shown, write
 from local import services
 from local.layout import Layout
 from local.sample import history
@@ -37,6 +37,8 @@ from local.sample.history import Purchase
 from local.sample.segments import ORDER, SEGMENTS
 from local.sample.sender import WRITE_KEY
 from local.settings import ROOT, load
+from local.status import MIB, memory_of
+from local.supervision import daemon
 
 BATCH: Final = 100
 CONNECTIONS: Final = 4
@@ -132,8 +134,8 @@ def _call(purchase: Purchase, shift: timedelta, mark: str) -> dict[str, Any]:
     }
 
 
-def report(runs: Sequence[Run], console: Console) -> dict[str, Any]:
-    """Print the runs and their medians; the same as JSON."""
+def report(runs: Sequence[Run], console: Console) -> dict[str, float]:
+    """Print the runs and their medians; gives the CPU-seconds a million events of each part."""
     table = Table("run", "sent at", "events/s end to end", "CPU-seconds a million events", "load")
     for number, run in enumerate(runs, 1):
         cpu = run.used.total / run.events * 1e6
@@ -152,11 +154,19 @@ def report(runs: Sequence[Run], console: Console) -> dict[str, Any]:
     for name in runs[-1].used.threads:
         console.print(f"threads of {name}, in the last run:")
         console.print(cpu_table(Used(runs[-1].took_s, {name: runs[-1].used.parts[name]}, runs[-1].used.threads)))
-    return {
-        "events_per_s": statistics.median(run.events_per_s for run in runs),
-        "cpu_s_per_million": by_part,
-        "runs": [asdict(run) for run in runs],
-    }
+    return by_part
+
+
+def figures_of(runs: Sequence[Run], by_part: Mapping[str, float], memory_mib: float) -> list[Figure]:
+    """The figures that have targets, and what an event costs each part."""
+    return [
+        figure("platform: events, lag not growing", [run.events_per_s for run in runs]),
+        figure("platform: resident memory", [memory_mib]),
+        *(
+            shown(f"platform: processor, {name}", "s a million events", "lower", [each])
+            for name, each in by_part.items()
+        ),
+    ]
 
 
 def main() -> None:
@@ -170,14 +180,19 @@ def main() -> None:
     purchases = history.read(Layout(ROOT, load(os.environ).data_folder).sample_file)
     bench = Bench(purchases[: asked.events or None], asked.threads)
     console = Console()
+    began_s = time.monotonic()
     try:
         runs = [bench.run() for _ in range(asked.runs)]
     except (NotMeasured, httpx.HTTPError) as error:
         raise SystemExit(f"not measured: {error}. Does `make status` show a healthy platform?") from error
-    figures = report(runs, console)
+    by_part = report(runs, console)
+    programs = daemon.connect(Layout(ROOT, load(os.environ).data_folder)).programs()
+    memory_mib = sum(memory_of(each.pid) for each in programs.values() if each.pid) / MIB
+    console.print(f"{memory_mib:,.0f} MiB resident afterwards")
     if asked.json:
-        asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps(figures, indent=2) + "\n")
+        details = [asdict(run) for run in runs]
+        seconds, told = time.monotonic() - began_s, figures_of(runs, by_part, memory_mib)
+        write(asked.json, "platform", "make bench-platform", told, seconds=seconds, details=details)
 
 
 if __name__ == "__main__":
