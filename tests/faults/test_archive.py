@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -158,7 +158,7 @@ async def _finish(stop: asyncio.Event, loading: "asyncio.Task[int]") -> None:
     await loading
 
 
-def _archived(lake: LakeLocation, end: dict[int, int]) -> bool:
+def _archived(lake: LakeLocation, end: Mapping[int, int]) -> bool:
     table = lake.open(BRONZE)
     places = {} if table is None else {each: table.transaction_version(f"events-{each}") or 0 for each in end}
     return all(places.get(partition, 0) >= offset for partition, offset in end.items())

@@ -96,7 +96,7 @@ async def test_postgresql_is_away_for_two_minutes(platform: LocalPlatform, trial
         while time.monotonic() - began < AWAY_S:
             time.sleep(AWAY_S / 6)
             told.append(records())
-            behind.append(lag.by_group(platform.settings)["rule-evaluation"])
+            behind.append(lag.by_group(platform.kafka_bootstrap)["rule-evaluation"])
         supervisor.start("postgres")
 
     people = int(AWAY_S * EVENTS_PER_S / 8)
@@ -108,7 +108,7 @@ async def test_postgresql_is_away_for_two_minutes(platform: LocalPlatform, trial
     print(verdict)
     assert not verdict.wrong, verdict.wrong[:20]
     # Timers fire meanwhile, and a size may move between the reading of the topic and the counting of the rows.
-    looks = []
+    looks: list[subprocess.CompletedProcess[str]] = []
     while not looks or (looks[-1].returncode and len(looks) < LOOKS):
         looks.append(stores(platform, "verify"))
     assert looks[-1].returncode == 0, looks[-1].stdout
@@ -120,7 +120,7 @@ def test_no_version_went_back(trial: Trial) -> None:
 
 def stores(platform: LocalPlatform, what: str) -> subprocess.CompletedProcess[str]:
     """``audience-ops stores``."""
-    environment = {"PATH": os.defpath, **services.environment(platform.settings, {})}
+    environment = {"PATH": os.defpath, **services.environment(platform.settings, platform.layout, {})}
     return subprocess.run(  # noqa: S603
         [sys.executable, "-m", "services.operations", "stores", what],
         env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,

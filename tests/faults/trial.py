@@ -7,6 +7,9 @@ order of arrival. So an event that was acknowledged and lost, or that counted tw
 
 import asyncio
 import json
+import math
+import random
+import re
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -30,6 +33,7 @@ from local import lag
 from tests.generate import Features, pair
 from tests.integration.addresses import Addresses
 from tests.oracle import Event, World, candidate_times, member
+from tests.oracle.times import duration_ms
 
 FEATURES: Final = Features(
     lists=False, segments=False, computed=False, paused=False, ties=False, other_profiles=False
@@ -40,6 +44,8 @@ ACCEPTED_FOR_S: Final = 180.0
 """For so long a batch is sent again; no part may be away for longer."""
 SETTLED_S: Final = 12.0
 """Nobody is behind for so long: an idle source commits every 10 s."""
+HASTENED_S: Final = 90
+_DURATION: Final = re.compile(r"[1-9][0-9]*[smhdw]")
 MARGIN_MS: Final = 4_000
 """Around the moment of comparing: whose membership may change then is not compared."""
 
@@ -55,11 +61,13 @@ class Rules:
     by_key: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def random(cls, count: int, first_pair: int) -> "Rules":
+    def random(cls, count: int, first_pair: int, *, hastened: bool = False) -> "Rules":
+        """So many. `hastened`: with windows of seconds, in place of up to two years: see `hastened_ms`."""
         found: dict[str, Mapping[str, Any]] = {}
         number = first_pair
         while len(found) < count:
             rule = pair(number, FEATURES)["rule"]
+            rule = _hastened(rule) if hastened else rule
             number += 1
             if len(found) % 10 == 9:  # one in ten asks for the one before it
                 rule = {"all": [{"any": [{"segment": f"trial-{len(found) - 1}"}, rule]}]}
@@ -88,9 +96,10 @@ class Verdict:
 class Trial:
     """Drives one platform."""
 
-    def __init__(self, platform: Addresses, rules: Rules) -> None:
+    def __init__(self, platform: Addresses, rules: Rules, *, hastened: bool = False) -> None:
         self._platform = platform
         self._rules = rules
+        self._hastened = hastened
         self._start = end_of(platform.kafka_bootstrap, topics.EVENTS)
         self.people: list[str] = []
 
@@ -127,22 +136,34 @@ class Trial:
     async def remove_rules(self) -> None:
         """Delete the segments, those that refer to others first."""
         async with self._segments_api() as api:
-            for key in reversed(self._rules.by_key):
+            for key in reversed(list(self._rules.by_key)):
                 answer = await api.delete(f"/v1/segments/{key}")
                 assert answer.status_code == 204, answer.text
 
-    async def send(self, people: int, first_pair: int, events_per_s: float) -> int:
-        """Send the histories of so many people; every event until it is accepted. Gives how many were."""
-        streams = [list(_calls(f"person-{first_pair + number}", first_pair + number)) for number in range(people)]
+    async def send(self, people: int, first_pair: int, events_per_s: float, *, twice: float = 0.0) -> int:
+        """Send the histories of so many people; every event until it is accepted. Gives how many were.
+
+        Of the batches a share, `twice`, is sent once more later on.
+        """
+        numbers = range(first_pair, first_pair + people)
+        streams = [list(_calls(f"person-{number}", number, hastened=self._hastened)) for number in numbers]
         self.people += [f"person-{first_pair + number}" for number in range(people)]
         # A person's events stay in order; people are interleaved.
         calls = [call for place in range(max(map(len, streams))) for stream in streams for call in stream[place:][:1]]
+        chance, again = random.Random(first_pair), list[list[dict[str, Any]]]()  # noqa: S311  the same each time
         began = time.monotonic()
         async with self._ingest() as ingest:
             for start in range(0, len(calls), BATCH):
                 await asyncio.sleep(max(0.0, began + start / events_per_s - time.monotonic()))
                 now_ms = time.time_ns() // 1_000_000
-                await _until_accepted(ingest, [call(now_ms) for call in calls[start : start + BATCH]])
+                batch = [call(now_ms) for call in calls[start : start + BATCH]]
+                await _until_accepted(ingest, batch)
+                if chance.random() < twice:
+                    again.append(batch)
+                if again and chance.random() < twice:
+                    await _until_accepted(ingest, again.pop(chance.randrange(len(again))))
+            for batch in again:
+                await _until_accepted(ingest, batch)
         return len(calls)
 
     async def send_again(self, times: int) -> int:
@@ -243,13 +264,31 @@ Call = Callable[[int], dict[str, Any]]
 """An SDK's call, for the instant at which it is sent."""
 
 
-def _calls(person: str, number: int) -> Iterator[Call]:
+def hastened_ms(span_ms: int) -> int:
+    """A span of up to two years as one of up to `HASTENED_S`; of two the longer stays the longer, or they are equal."""
+    share = math.log1p(abs(span_ms) / 1000) / math.log1p(730 * 86_400)
+    return int(math.copysign(share * HASTENED_S * 1000, span_ms))
+
+
+def _hastened(node: Any) -> Any:
+    """The rule with its durations hastened."""
+    if isinstance(node, dict):
+        return {key: _hastened(each) for key, each in node.items()}
+    if isinstance(node, list):
+        return [_hastened(each) for each in node]
+    if isinstance(node, str) and _DURATION.fullmatch(node):
+        return f"{max(1, round(hastened_ms(duration_ms(node)) / 1000))}s"
+    return node
+
+
+def _calls(person: str, number: int, *, hastened: bool) -> Iterator[Call]:
     generated = pair(number, FEATURES)
     for event in generated["events"]:
-        yield _call(person, event, generated["now_ms"])
+        age_ms = generated["now_ms"] - event["time_ms"]
+        yield _call(person, event, hastened_ms(age_ms) if hastened else age_ms)
 
 
-def _call(person: str, event: Mapping[str, Any], generated_now_ms: int) -> Call:
+def _call(person: str, event: Mapping[str, Any], age_ms: int) -> Call:
     """The generated event as a call; its distance from "now" is kept."""
     kind = event.get("type", "track")
     body: dict[str, Any] = {
@@ -265,7 +304,7 @@ def _call(person: str, event: Mapping[str, Any], generated_now_ms: int) -> Call:
         body["properties"] = event.get("properties", {})
 
     def at(now_ms: int) -> dict[str, Any]:
-        moment = datetime.fromtimestamp((now_ms - generated_now_ms + event["time_ms"]) / 1000, UTC)
+        moment = datetime.fromtimestamp((now_ms - age_ms) / 1000, UTC)
         return {**body, "timestamp": moment.isoformat(timespec="milliseconds")}
 
     return at
