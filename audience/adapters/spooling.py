@@ -24,7 +24,7 @@ from audience.ports.event_log import EventLogUnavailable, LogRecord
 
 PATIENCE_S: Final = 2.0
 _PROBE_S: Final = 0.25
-_AT_ONCE: Final = 1_000
+AT_ONCE: Final = 1_000
 """So many records are drained at once, and are written twice at most if we die then. Fewer are the last stretch."""
 _LAST_STRETCH_S: Final = 1.0
 _CLOSE_S: Final = 5.0
@@ -112,14 +112,14 @@ class SpoolingEventLog:
 
     async def _some(self) -> None:
         """Drain as much as is read at once; where that is all, end the spooling. Raises EventLogUnavailable."""
-        await self._deliver(await self._spool.head(_AT_ONCE))
-        if self._spool.records > _AT_ONCE:
+        await self._deliver(await self._spool.head(AT_ONCE))
+        if self._spool.records > AT_ONCE:
             return
         self._open.clear()
         try:
             async with asyncio.timeout(_LAST_STRETCH_S):
                 while self._spool.records:
-                    await self._deliver(await self._spool.head(_AT_ONCE))
+                    await self._deliver(await self._spool.head(AT_ONCE))
             self._under_way.clear()
             self._spooling.clear()
             self._direct.set()

@@ -34,13 +34,17 @@ class Account:
     missing: int
     unanswered_but_there: int
     doubled: int
+    """Sent once, and there twice."""
+    came_again: int
+    """There twice, since their client sent them again: the first time nobody answered."""
     out_of_order: int
     slowest_s: float
 
     def __str__(self) -> str:
         return (
             f"{self.acknowledged} events answered with 200; {self.missing} missing, {self.doubled} twice, "
-            f"{self.out_of_order} out of order, {self.unanswered_but_there} there without an answer; "
+            f"{self.came_again} twice that were sent twice, {self.out_of_order} out of order, "
+            f"{self.unanswered_but_there} there without an answer; "
             f"slowest answer {self.slowest_s:.1f} s; answers {dict(self.answers)}"
         )
 
@@ -53,6 +57,8 @@ class Load:
     events_per_s: float
     run: str = field(default_factory=lambda: f"load-{uuid.uuid4().hex[:12]}")
     sent: dict[str, int] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
+    """The ids of events that went out more than once."""
     answers: Counter[str] = field(default_factory=Counter)
     slowest_s: float = 0.0
     stopping: bool = False
@@ -75,7 +81,8 @@ class Load:
             while not self.stopping:
                 due_s = time.monotonic() + every_s
                 body = json.dumps({"batch": [_event(user, each) for each in range(number, number + BATCH)]})
-                while not await self._answered(http, body):  # noqa: ASYNC110
+                while not await self._answered(http, body):
+                    self.again.update(f"{user}-{each}" for each in range(number, number + BATCH))
                     await asyncio.sleep(0.1)
                 number += BATCH
                 self.sent[user] = number
@@ -117,7 +124,8 @@ class Load:
             answers=self.answers,
             missing=len(wanted - seen.keys()),
             unanswered_but_there=len(seen.keys() - wanted),
-            doubled=sum(count > 1 for count in seen.values()),
+            doubled=sum(count > 1 for event, count in seen.items() if event not in self.again),
+            came_again=sum(count > 1 for event, count in seen.items() if event in self.again),
             out_of_order=out_of_order,
             slowest_s=self.slowest_s,
         )
