@@ -135,7 +135,7 @@ bench-job: setup ## The streaming job on preloaded Kafka, on each state backend,
 bench-ingest: setup ## Events a second into one process of ingest-api, on a broker of its own
 	@$(PYTHON_ENV)/python -m load_tests.bench_ingest --runs 5 --seconds 6 --report load_tests/reports/ingest
 
-bench-api: setup ## Reads of one process of segment-api over a million profiles, beside the platform of `make up`
+bench-api: setup ## Reads of one process of segment-api over a million profiles
 	@sh local/bootstrap.sh --bench
 	@$(PYTHON_ENV)/python -m load_tests.bench_api --report load_tests/reports/api
 

@@ -1,12 +1,12 @@
-"""segment-api's reads, one process, over a store of a million profiles and fifty segments, beside the platform.
+"""segment-api's reads, one process, over a store of a million profiles and fifty segments.
 
     python -m load_tests.bench_api --report load_tests/reports/api
 
-Fills a workspace of its own with SQL, starts one process of segment-api, and asks it over loopback: memberships of one
-profile, lookups of a hundred and profiles as fast as it answers (by wrk), memberships at a steady 2,000 requests/s;
-then sizes, members, overlaps and exports; then all with 10,000 requests in flight, which may be answered late or be
-refused with Retry-After, and must neither break nor hang. The first answers are compared with what was filled in. The
-workspace is removed at the end.
+On a PostgreSQL of its own, or with `--beside` that of `make up`: fills a workspace with SQL, starts one process of
+segment-api, and asks it over loopback: memberships of one profile, lookups of a hundred and profiles as fast as it
+answers (by wrk), memberships at a steady 2,000 requests/s; then sizes, members, overlaps and exports; then all with
+10,000 requests in flight, which may be answered late or be refused with Retry-After, and must neither break nor hang.
+The first answers are compared with what was filled in. The workspace is removed at the end.
 """
 
 import argparse
@@ -33,10 +33,12 @@ import uvloop
 
 from audience.adapters.postgres.pool import open_pool
 from audience.adapters.postgres.tokens import PostgresTokenCatalog
-from load_tests.bench_ingest import HOST, add_platform, cpu_s_of, rss_mib_of, wait_until_ready
+from load_tests.bench_ingest import cpu_s_of, rss_mib_of, wait_until_ready
 from load_tests.figures import Figure, figure, shown, write
+from load_tests.own_platform import HOST, add_stores, stores
 from load_tests.raw_http import Answers, drive
 from load_tests.wrk import wrk
+from local.start import interruptible
 
 SEGMENTS = 50
 SINCE_MS = 1_767_225_600_000
@@ -395,7 +397,7 @@ def _cell(values: list[float]) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_platform(parser)
+    add_stores(parser)
     parser.add_argument("--profiles", type=int, default=1_000_000)
     parser.add_argument("--connections", type=int, default=32, help="of the runs that are as fast as can be")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each run")
@@ -404,16 +406,24 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _on_stores(
+    args: argparse.Namespace, token: str, workspace: str
+) -> tuple[list[Result], list[dict[str, Any]], list[dict[str, Any]]]:
+    try:
+        asyncio.run(fill(args.postgres_dsn, workspace, hashlib.sha256(token.encode()).digest(), args.profiles))
+        with service(args, token) as on:
+            return measure(on, args)
+    finally:
+        asyncio.run(clear(args.postgres_dsn, workspace))
+
+
 def main() -> int:
     """Fill, measure, report, clear."""
     args, began_s = _arguments(), time.monotonic()
     token, workspace = secrets.token_urlsafe(16), f"bench-{secrets.token_hex(6)}"
-    try:
-        asyncio.run(fill(args.postgres_dsn, workspace, hashlib.sha256(token.encode()).digest(), args.profiles))
-        with service(args, token) as on:
-            results, exports, floods = measure(on, args)
-    finally:
-        asyncio.run(clear(args.postgres_dsn, workspace))
+    interruptible()  # so that what it started ends with it, however it is ended
+    with stores(args):
+        results, exports, floods = _on_stores(args, token, workspace)
     page = markdown(results, exports, floods, args)
     print(page)
     if args.report:

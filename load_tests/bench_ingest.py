@@ -33,13 +33,10 @@ import uvloop
 from audience.adapters.kafka.reader import end_of, read_between
 from audience.wire.topics import EVENTS
 from load_tests.figures import Figure, figure, shown, write
-from load_tests.own_platform import STORES, own_platform
+from load_tests.own_platform import HOST, add_stores, stores
 from load_tests.raw_http import Answers, drive
-from local.postgres.part import dsn
-from local.settings import load
 from local.start import interruptible
 
-HOST = "127.0.0.1"
 READY_S = 60
 _NUMBER = b"%09d"
 _MARK = b"#########"
@@ -292,24 +289,10 @@ def figures_of(results: list[Result]) -> list[Figure]:
     return told
 
 
-def add_platform(parser: argparse.ArgumentParser) -> None:
-    """The options that say where Kafka and PostgreSQL are."""
-    parser.add_argument("--beside", action="store_true", help="use those of `make up`, beside all that runs there")
-    parser.add_argument("--write-key", default="demo-write-key")
-
-
-@contextlib.contextmanager
-def stores(args: argparse.Namespace) -> Iterator[None]:
-    """Kafka and PostgreSQL as asked for; `args` says where from here on."""
-    with contextlib.ExitStack() as stack:
-        settings = load(os.environ) if args.beside else stack.enter_context(own_platform(only=STORES, services="0"))
-        args.bootstrap, args.postgres_dsn = f"{HOST}:{settings.port('kafka_port')}", dsn(settings)
-        yield
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_platform(parser)
+    add_stores(parser)
+    parser.add_argument("--write-key", default="demo-write-key")
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), action="append", help="default: all")
     parser.add_argument("--connections", type=int, help="default: 16 for batches, 64 for single calls")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each run")

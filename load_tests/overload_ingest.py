@@ -23,17 +23,15 @@ import uvloop
 from audience.adapters.kafka.reader import end_of
 from audience.wire.topics import EVENTS
 from load_tests.bench_ingest import (
-    HOST,
     SCENARIOS,
     Scenario,
     Template,
-    add_platform,
     count,
     cpu_s_of,
     ingest_process,
     rss_mib_of,
-    stores,
 )
+from load_tests.own_platform import HOST, add_stores, stores
 from load_tests.raw_http import Answers, drive
 from local.start import interruptible
 
@@ -178,7 +176,8 @@ def run(scenario: Scenario, args: argparse.Namespace, port: int, pid: int) -> Re
 def main() -> int:
     """Run, print, and give 1 where it does not pass."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_platform(parser)
+    add_stores(parser)
+    parser.add_argument("--write-key", default="demo-write-key")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--connections", type=int, default=1_500)
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="batch")

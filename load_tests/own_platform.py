@@ -1,19 +1,22 @@
 """A platform of a benchmark's own: started by the command that people run, on other ports, and gone when it is done."""
 
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from local.layout import Layout
-from local.settings import PREFIX, ROOT, LocalSettings
+from local.postgres.part import dsn
+from local.settings import PREFIX, ROOT, LocalSettings, load
 from local.supervision import daemon
 
 PORT_OFFSET: Final = 15_000
+HOST: Final = "127.0.0.1"
 STORES: Final = ("kafka", "postgres")
 
 
@@ -40,6 +43,20 @@ def own_platform(
             yield made
         finally:
             _local("down", variables)
+
+
+def add_stores(parser: argparse.ArgumentParser) -> None:
+    """The option that says which Kafka and PostgreSQL a benchmark of one service uses."""
+    parser.add_argument("--beside", action="store_true", help="use those of `make up`, beside all that runs there")
+
+
+@contextmanager
+def stores(args: argparse.Namespace) -> Iterator[None]:
+    """Kafka and PostgreSQL as asked for; `args` says where from here on, as `bootstrap` and `postgres_dsn`."""
+    with ExitStack() as stack:
+        settings = load(os.environ) if args.beside else stack.enter_context(own_platform(only=STORES, services="0"))
+        args.bootstrap, args.postgres_dsn = f"{HOST}:{settings.port('kafka_port')}", dsn(settings)
+        yield
 
 
 def _local(command: str, variables: dict[str, str]) -> None:
