@@ -1,7 +1,8 @@
 """A seeded workload for the engine: rules in performance's mix, and 400-byte JSON events of profiles by Zipf.
 
 Leaves are 40% trait, 30% count or sum in windows, 15% sequence and 15% absence, under `all`, `any` and `not` nested
-up to 4 deep. There are as many event names as make an event touch 5% of the rules.
+up to 4 deep. There are as many event names as make an event touch 5% of the rules. Nobody is in a segment for having
+done nothing: where a rule would hold of a stranger ("not refunded"), something that people did is asked for as well.
 """
 
 import json
@@ -29,7 +30,22 @@ START_MS: Final = 1_790_000_000_000
 def rules(count: int, seed: int) -> list[dict[str, Any]]:
     """So many rules, the first ones the same for every count."""
     chance = random.Random(seed)
-    return [_node(chance, depth=1) for _ in range(count)]
+    return [_rule(chance) for _ in range(count)]
+
+
+def _rule(chance: random.Random) -> dict[str, Any]:
+    rule = _node(chance, depth=1)
+    return {"all": [_measure(chance), rule]} if _holds_of_strangers(rule) else rule
+
+
+def _holds_of_strangers(node: dict[str, Any]) -> bool:
+    if "not" in node:
+        return not _holds_of_strangers(node["not"])
+    if "all" in node:
+        return all(map(_holds_of_strangers, node["all"]))
+    if "any" in node:
+        return any(map(_holds_of_strangers, node["any"]))
+    return node.get("is") == {"eq": 0}
 
 
 def _node(chance: random.Random, depth: int) -> dict[str, Any]:
