@@ -13,8 +13,9 @@ from typing import Final
 
 import msgspec
 
-from audience.engine.evaluate import Event, Outcome, on_event, on_lists, on_time
+from audience.engine.evaluate import Event, Outcome, on_event, on_history, on_lists, on_time
 from audience.engine.explain import explain
+from audience.engine.lowering import Backfill
 from audience.engine.program import Program
 from audience.engine.state import ProfileState
 from audience.profiles.model import Membership
@@ -22,6 +23,7 @@ from audience.rules import RegexCompiler, RuleInvalid, parse_computed_trait, par
 from audience.wire import topics
 from audience.wire.state import decode_state, encode_state, new_state
 from audience.wire.topics import (
+    BackfillCommand,
     ComputedTraitRecord,
     ExplainCommand,
     ExplainReply,
@@ -57,6 +59,8 @@ class Counters:
     """Rules that were evaluated, because something that they rest on had changed."""
     changes: int = 0
     timers: int = 0
+    history: int = 0
+    """Archived events that were fed to segments that wait for a backfill."""
     failures: int = 0
     state_reads: int = 0
     cache_hits: int = 0
@@ -116,7 +120,11 @@ class Evaluator:
         if record.status in EVALUATED:
             rule = parse_rule(msgspec.json.decode(record.rule), regex=self._regex)
             paused = record.status == "paused"
-            program.put(record.key, rule, version=record.version, revision=record.revision, paused=paused)
+            outstanding = record.backfill
+            backfill = outstanding and Backfill(outstanding.number, frozenset(outstanding.new_leaves))
+            program.put(
+                record.key, rule, version=record.version, revision=record.revision, paused=paused, backfill=backfill
+            )
         else:
             program.remove(record.key, record.revision)
 
@@ -128,20 +136,22 @@ class Evaluator:
             program.remove_computed_trait(record.key, record.revision)
 
     def input(self, key: str, value: str, load: Load) -> Step:
-        """Process an event, a command or the lists of a profile."""
+        """Process an event, a command or the lists of a profile; `value` is a record behind its offset and a space."""
         try:
             event = Event.parse(value.encode())
             if event is not None:
                 return self._event(key, event, load)
-            record = topics.decode_profile_command(value)
+            record = topics.decode_profile_command(_without_offset(value))
             state = self._state(key, record.profile_id, load)
             if isinstance(record, ExplainCommand):
                 return self._explain(state, record)
             program = self._program(record.workspace)
+            if isinstance(record, BackfillCommand):
+                return self._backfill(program, state, record)
             outcome = on_lists(program, state, frozenset(record.lists), self._clock_ms())
             return self._step(record.workspace, state, outcome)
         except Exception as error:  # noqa: BLE001  whatever one event causes, the job goes on and the event is kept
-            return self._failed(key, value.encode("utf-8", "surrogatepass"), error)
+            return self._failed(key, _without_offset(value).encode("utf-8", "surrogatepass"), error)
 
     def _event(self, key: str, event: Event, load: Load) -> Step:
         state = self._state(key, event.profile_id, load)
@@ -153,6 +163,19 @@ class Evaluator:
         outcome = on_event(self._program(event.workspace), state, event, now_ms)
         counters.duplicates += outcome.duplicate
         return self._step(event.workspace, state, outcome)
+
+    def _backfill(self, program: Program, state: ProfileState, command: BackfillCommand) -> Step:
+        self.counters.history += len(command.events)
+        outcome = on_history(
+            program,
+            state,
+            backfills=command.backfills,
+            cut=command.cut,
+            events=[(offset, bytes(event)) for offset, event in command.events],
+            last=command.last,
+            now_ms=self._clock_ms(),
+        )
+        return self._step(command.workspace, state, outcome)
 
     def timer(self, key: str, at_ms: int, load: Load) -> Step:
         """The profile's timer has fired."""
@@ -267,6 +290,11 @@ class Evaluator:
             profile_id=profile_id,
         )
         return Step([(topics.EVENTS_BAD, key, topics.encode(bad).decode())])
+
+
+def _without_offset(value: str) -> str:
+    offset, space, record = value.partition(" ")
+    return record if space and offset.isdecimal() else value
 
 
 def _copy(state: ProfileState) -> ProfileState:
