@@ -121,7 +121,7 @@ class Evaluator:
             rule = parse_rule(msgspec.json.decode(record.rule), regex=self._regex)
             paused = record.status == "paused"
             outstanding = record.backfill
-            backfill = outstanding and Backfill(outstanding.number, frozenset(outstanding.new_leaves))
+            backfill = None if outstanding is None else Backfill(outstanding.number, frozenset(outstanding.new_leaves))
             program.put(
                 record.key, rule, version=record.version, revision=record.revision, paused=paused, backfill=backfill
             )
