@@ -55,6 +55,9 @@ BEHIND_WAIT_S: Final = 2.0
 """… so long between two slices."""
 
 PROFILES_AT_ONCE: Final = 20_000
+LAST_PLACE: Final = PLACES - 1
+"""The largest that PostgreSQL keeps; a pass that stands there has sent all, but perhaps that one profile's."""
+
 T = TypeVar("T")
 log = structlog.stdlib.get_logger(__name__)
 
@@ -189,7 +192,7 @@ class Backfilling:
         )
         events = sum(number for _, number in commands)
         await self._paced(commands)
-        await self._passes.sent(current, end, len(commands), events)
+        await self._passes.sent(current, min(end, LAST_PLACE), len(commands), events)
         self._metrics.backfilled_profiles.inc(len(commands))
         self._metrics.backfilled_events.inc(events)
         if end >= PLACES:

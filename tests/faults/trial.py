@@ -97,10 +97,23 @@ class Trial:
     async def save_rules(self) -> None:
         """Save every rule as a live segment, and wait until all are in effect."""
         async with self._segments_api() as api:
-            for key, rule in self._rules.by_key.items():
-                answer = await api.post("/v1/segments", json={"key": key, "rule": rule, "status": "live"})
-                assert answer.status_code == 201, answer.text
+            for key in self._rules.by_key:
+                await self._create(api, key)
         await asyncio.sleep(IN_EFFECT_S)
+
+    async def create(self, key: str) -> None:
+        """Save one of the rules as a live segment."""
+        async with self._segments_api() as api:
+            await self._create(api, key)
+
+    async def backfilled(self, within_s: float = 60) -> None:
+        """Wait until every segment has its history."""
+        until = time.monotonic() + within_s
+        async with self._segments_api() as api:
+            for key in self._rules.by_key:
+                while (found := (await api.get(f"/v1/segments/{key}")).json()["backfill"])["state"] != "done":
+                    assert time.monotonic() < until, f"{key}: {found}"
+                    await asyncio.sleep(0.5)
 
     def rule(self, key: str) -> Mapping[str, Any]:
         """A segment's rule."""
@@ -130,6 +143,11 @@ class Trial:
             for key in reversed(self._rules.by_key):
                 answer = await api.delete(f"/v1/segments/{key}")
                 assert answer.status_code == 204, answer.text
+
+    async def _create(self, api: httpx.AsyncClient, key: str) -> None:
+        body = {"key": key, "rule": self._rules.by_key[key], "status": "live"}
+        answer = await api.post("/v1/segments", json=body)
+        assert answer.status_code == 201, answer.text
 
     async def send(self, people: int, first_pair: int, events_per_s: float) -> int:
         """Send the histories of so many people; every event until it is accepted. Gives how many were."""
