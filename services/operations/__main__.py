@@ -2,7 +2,7 @@
 
 import typer
 
-from services.operations import bad_events, credentials, flink_job, lake, platform, stores, tracking_plans
+from services.operations import backfills, bad_events, credentials, flink_job, lake, platform, stores, tracking_plans
 from services.operations.importing.command import import_events
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(credentials.tokens, name="tokens")
 app.add_typer(bad_events.bad_events, name="bad-events")
 app.add_typer(flink_job.job, name="job")
 app.add_typer(stores.stores, name="stores")
+app.add_typer(backfills.backfill, name="backfill")
 
 
 def main() -> None:

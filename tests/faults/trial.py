@@ -101,17 +101,24 @@ class Trial:
                 await self._create(api, key)
         await asyncio.sleep(IN_EFFECT_S)
 
-    async def create(self, key: str) -> None:
-        """Save one of the rules as a live segment."""
-        async with self._segments_api() as api:
-            await self._create(api, key)
+    async def create(self, key: str, patience_s: float = 0.0) -> None:
+        """Save one of the rules as a live segment, while the API is away again and again."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((httpx.TransportError, Refused)),
+            wait=wait_random_exponential(max=2),
+            stop=stop_after_delay(patience_s),
+            reraise=True,
+        ):
+            with attempt:
+                async with self._segments_api() as api:
+                    await self._create(api, key)
 
     async def backfilled(self, within_s: float = 60) -> None:
         """Wait until every segment has its history."""
         until = time.monotonic() + within_s
         async with self._segments_api() as api:
             for key in self._rules.by_key:
-                while (found := (await api.get(f"/v1/segments/{key}")).json()["backfill"])["state"] != "done":
+                while (found := (await api.get(f"/v1/segments/{key}/backfill")).json()).get("state") != "done":
                     assert time.monotonic() < until, f"{key}: {found}"
                     await asyncio.sleep(0.5)
 
@@ -147,6 +154,10 @@ class Trial:
     async def _create(self, api: httpx.AsyncClient, key: str) -> None:
         body = {"key": key, "rule": self._rules.by_key[key], "status": "live"}
         answer = await api.post("/v1/segments", json=body)
+        if answer.status_code == 409:  # it was saved, and the answer lost
+            return
+        if answer.status_code >= 500:
+            raise Refused(answer.text)
         assert answer.status_code == 201, answer.text
 
     async def send(self, people: int, first_pair: int, events_per_s: float) -> int:
