@@ -56,6 +56,10 @@ class Program:
         """Take a computed trait out; an older definition cannot bring it back."""
         self.compiled.remove_computed_trait(key, revision)
 
+    def version_of(self, segment: str) -> int:
+        """The version of a segment's rule; 0 for one that is not there."""
+        return self.rules[segment][1] if segment in self.rules else 0
+
     @property
     def revision(self) -> int:
         """The newest revision of all definitions."""

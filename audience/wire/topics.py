@@ -103,7 +103,18 @@ class BackfillCommand(Struct, frozen=True, gc=False, tag_field="schema", tag="co
     last: bool
 
 
-ProfileCommand = ExplainCommand | ProfileListsRecord | BackfillCommand
+class ReplayCommand(Struct, frozen=True, gc=False, tag_field="schema", tag="command.replay/1", kw_only=True):
+    """Archived events that a job without state takes in as if they came now (topic `profiles.commands`, key = profile).
+
+    They lie before all that Kafka still has.
+    """
+
+    workspace: str
+    profile_id: str
+    events: tuple[Raw, ...]
+
+
+ProfileCommand = ExplainCommand | ProfileListsRecord | BackfillCommand | ReplayCommand
 """What the streaming job reads by profile beside events, told apart by ``schema``."""
 
 

@@ -29,6 +29,7 @@ from audience.wire.topics import (
     ExplainReply,
     MembershipChange,
     ProfileRecord,
+    ReplayCommand,
     SegmentRecord,
 )
 from flink_jobs.rule_evaluation.delays import Delays
@@ -82,6 +83,26 @@ class Step:
     """None where the state has not changed."""
     set_timer_ms: int | None = None
     delete_timer_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentChange:
+    """As the engine's `Change`."""
+
+    segment: str
+    entered: bool
+    at_ms: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What many events together did to a profile, as the engine's `Outcome`."""
+
+    changes: list[SegmentChange]
+    visible: bool = True
+    leaves: int = 0
+    evaluations: int = 0
 
 
 class Evaluator:
@@ -148,6 +169,8 @@ class Evaluator:
             program = self._program(record.workspace)
             if isinstance(record, BackfillCommand):
                 return self._backfill(program, state, record)
+            if isinstance(record, ReplayCommand):
+                return self._replay(program, state, record)
             outcome = on_lists(program, state, frozenset(record.lists), self._clock_ms())
             return self._step(record.workspace, state, outcome)
         except Exception as error:  # noqa: BLE001  whatever one event causes, the job goes on and the event is kept
@@ -176,6 +199,21 @@ class Evaluator:
             now_ms=self._clock_ms(),
         )
         return self._step(command.workspace, state, outcome)
+
+    def _replay(self, program: Program, state: ProfileState, command: ReplayCommand) -> Step:
+        """A record for each event would tell of memberships that nobody has had: what they come to is told once."""
+        self.counters.history += len(command.events)
+        before = state.segments
+        now_ms = self._clock_ms()
+        for raw in command.events:
+            event = Event.parse(bytes(raw))
+            if event is None:
+                raise ValueError("a part of a history is no event")
+            on_event(program, state, event, now_ms)
+        after = state.segments
+        moved = [(key, key in after) for key in {**before, **after} if (key in before) != (key in after)]
+        changes = [SegmentChange(key, entered, state.now_ms, program.version_of(key)) for key, entered in moved]
+        return self._step(command.workspace, state, Replayed(changes))
 
     def timer(self, key: str, at_ms: int, load: Load) -> Step:
         """The profile's timer has fired."""
@@ -211,7 +249,7 @@ class Evaluator:
             states.popitem(last=False)
         return state
 
-    def _step(self, workspace: str, state: ProfileState, outcome: Outcome) -> Step:
+    def _step(self, workspace: str, state: ProfileState, outcome: Outcome | Replayed) -> Step:
         step = Step()
         # After a restore others may know of changes that this state has never seen. The first time a profile is
         # touched it is told in full, with a version above all that were told before.
@@ -227,7 +265,7 @@ class Evaluator:
         self.counters.state_bytes += len(step.state)
         return step
 
-    def _told(self, workspace: str, state: ProfileState, outcome: Outcome) -> Iterable[Record]:
+    def _told(self, workspace: str, state: ProfileState, outcome: Outcome | Replayed) -> Iterable[Record]:
         key = topics.key_of(workspace, state.profile_id)
         for change in outcome.changes:
             record = MembershipChange(

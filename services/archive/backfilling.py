@@ -11,7 +11,7 @@ for. Sending holds to a pace, and to a slower one while the job is behind.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
@@ -30,6 +30,7 @@ from audience.rules import RegexCompiler, parse_rule
 from audience.rules.references import nodes_of
 from audience.rules.tree import EventNode, Node
 from audience.rules.tree import Sequence as SequenceNode
+from audience.wire.parts import in_parts
 from audience.wire.topics import COMMANDS, EVENTS, SEGMENTS, BackfillCommand, encode, key_of
 from services.archive.metrics import ArchiveMetrics
 from services.archive.settings import ArchiveSettings
@@ -44,9 +45,6 @@ PORTION: Final = 20_000
 
 SLICE: Final = 200
 """Commands that are sent at once; the pace is held between them."""
-
-PART_BYTES: Final = 400_000
-"""A command holds about so many bytes of events at most; Kafka takes 1 MiB."""
 
 BEHIND_MS: Final = 20_000
 """While the job is so far behind, sending waits …"""
@@ -262,7 +260,7 @@ class Backfilling:
         key = key_of(current.workspace, missed.profile_id)
         cut = current.cut[partition_of(key.encode(), len(current.cut))]
         numbers = tuple(wanted.number for wanted in current.wanted)
-        parts = list(_parts([(offset, msgspec.Raw(_encode(event))) for offset, event in missed.events]))
+        parts = list(in_parts((offset, msgspec.Raw(_encode(event))) for offset, event in missed.events))
         records = [
             LogRecord(
                 COMMANDS,
@@ -310,16 +308,3 @@ class Backfilling:
 
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-def _parts(events: Sequence[tuple[int, msgspec.Raw]]) -> Iterator[tuple[tuple[int, msgspec.Raw], ...]]:
-    """In commands of a size that Kafka takes; one without events where there are none."""
-    part: list[tuple[int, msgspec.Raw]] = []
-    size = 0
-    for offset, event in events:
-        if part and size + len(bytes(event)) > PART_BYTES:
-            yield tuple(part)
-            part, size = [], 0
-        part.append((offset, event))
-        size += len(bytes(event))
-    yield tuple(part)

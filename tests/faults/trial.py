@@ -93,6 +93,7 @@ class Trial:
         self._rules = rules
         self._start = end_of(platform.kafka_bootstrap, topics.EVENTS)
         self.people: list[str] = []
+        self._remembered: Mapping[str, World] | None = None
 
     async def save_rules(self) -> None:
         """Save every rule as a live segment, and wait until all are in effect."""
@@ -182,6 +183,15 @@ class Trial:
                 await log.append(kept)
         return times * len(kept)
 
+    def remember(self) -> None:
+        """What has been accepted by now is all there will be, also when Kafka has lost it."""
+        self._remembered = self._worlds()
+
+    async def stored(self) -> Mapping[str, tuple[int, frozenset[str]]]:
+        """Version and memberships of each person, as the stores have them."""
+        versions, found = await self._versions(), await self._memberships()
+        return {person: (versions.get(person, 0), found[person]) for person in self.people}
+
     async def settle(self, within_s: float = 300) -> None:
         """Wait until every consumer has read all there is, and for a while longer."""
         until, quiet_since = time.monotonic() + within_s, None
@@ -193,7 +203,7 @@ class Trial:
 
     async def verdict(self) -> Verdict:
         """Compare every membership of every person with the oracle's."""
-        worlds = self._worlds()
+        worlds = self._worlds() if self._remembered is None else self._remembered
         asked_ms = time.time_ns() // 1_000_000
         found = await self._memberships()
         answered_ms = time.time_ns() // 1_000_000

@@ -19,13 +19,17 @@ class JobMarks:
         self._admin = open_admin(bootstrap)
         self._group = group
 
+    async def begins(self, topic: str) -> Positions:
+        """Where the topic's partitions begin now."""
+        return {place: first for place, (first, _) in (await asyncio.to_thread(self._marks, topic)).items()}
+
     async def ends(self, topic: str) -> Positions:
         """Where the topic's partitions end now."""
-        return await asyncio.to_thread(self._ends, topic)
+        return {place: end for place, (_, end) in (await asyncio.to_thread(self._marks, topic)).items()}
 
-    def _ends(self, topic: str) -> Positions:
+    def _marks(self, *topics: str) -> dict[tuple[str, int], tuple[int, int]]:
         try:
-            return {place: end for place, (_, end) in ends_of(self._admin, (topic,)).items()}
+            return ends_of(self._admin, topics)
         except KafkaException as error:
             raise EventLogUnavailable(f"Kafka: {error.args[0].str()}") from error
 
@@ -49,6 +53,6 @@ class JobMarks:
     def _look(self, marks: Positions) -> tuple[Positions, dict[tuple[str, int], tuple[int, int]]]:
         try:
             committed = committed_by(self._admin, self._group)
-            return committed, ends_of(self._admin, {topic for topic, _ in marks})
         except KafkaException as error:
             raise EventLogUnavailable(f"Kafka: {error.args[0].str()}") from error
+        return committed, self._marks(*{topic for topic, _ in marks})

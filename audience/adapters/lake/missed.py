@@ -17,9 +17,11 @@ from audience.adapters.lake.duck import Bounds, Duck, as_answers, literal
 from audience.adapters.lake.histories import around, matching, seen_by
 from audience.adapters.lake.silver import PROFILE_PLACE
 from audience.adapters.lake.tables import SILVER, LakeLocation
+from audience.ports.lake import PLACES
 from audience.rules.tree import Node
 
 _ROWS: Final = 10_000
+_TEXTS: Final = ("properties", "context", "traits")
 _EMPTY: Final = msgspec.Raw(b"{}")
 _whose: Final = itemgetter(0, 1)
 
@@ -39,6 +41,7 @@ class Archived(
     name: str = ""
     properties: msgspec.Raw = _EMPTY
     context: msgspec.Raw = _EMPTY
+    traits: msgspec.Raw = _EMPTY
 
 
 class Missed(NamedTuple):
@@ -87,26 +90,41 @@ class MissedEvents:
         duck = self._duck
         with as_answers():
             [[events]] = duck.connection.execute(
-                f"SELECT count(*) FROM {self._source(0, 1 << 63)} WHERE {self._mine} AND ({asked})"
+                f"SELECT count(*) FROM {self._source(0, PLACES)} WHERE {self._mine} AND ({asked})"
             ).fetchall()
             [[profiles]] = duck.connection.execute(
-                f"""SELECT count(*) FROM (SELECT profile_place FROM {self._source(0, 1 << 63)} WHERE {self._mine}
+                f"""SELECT count(*) FROM (SELECT profile_place FROM {self._source(0, PLACES)} WHERE {self._mine}
                 UNION SELECT profile_place FROM known)"""
             ).fetchall()
         return profiles, events
 
+    def count_all(self) -> tuple[int, int]:
+        """How many profiles and events the lake has before the cut. Raises LakeUnavailable."""
+        with as_answers():
+            [found] = self._duck.connection.execute(
+                f"SELECT count(DISTINCT profile_place), count(*) FROM {self._source(0, PLACES)} WHERE {self._mine}"
+            ).fetchall()
+        profiles, events = found
+        return profiles, events
+
     def between(self, first_place: int, end_place: int, nodes: Iterable[Node], now_ms: int) -> Iterator[Missed]:
         """The profiles between two places. Raises LakeUnavailable, LakeTooSlow."""
-        asked, texts = self._asked(nodes, now_ms)
+        return self._between(first_place, end_place, *self._asked(nodes, now_ms))
+
+    def all_between(self, first_place: int, end_place: int) -> Iterator[Missed]:
+        """The same with every event there is. Raises LakeUnavailable, LakeTooSlow."""
+        return self._between(first_place, end_place, "true", {*_TEXTS})
+
+    def _between(self, first_place: int, end_place: int, asked: str, texts: set[str]) -> Iterator[Missed]:
         source = self._source(first_place, end_place)
         between = f"profile_place >= {first_place} AND profile_place < {end_place}"
-        columns = ", ".join(name if name in texts else f"NULL AS {name}" for name in ("properties", "context"))
+        columns = ", ".join(name if name in texts else f"NULL AS {name}" for name in _TEXTS)
         with as_answers():
             self._duck.connection.execute(
                 f"""SELECT profile_place, profile_id, "offset" AS o, source, message_id, type, name,
                     epoch_ms("timestamp"), epoch_ms(received_at), {columns}
                 FROM {source} WHERE {self._mine} AND {between} AND ({asked})
-                UNION ALL SELECT DISTINCT profile_place, profile_id, -1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+                UNION ALL SELECT DISTINCT profile_place, profile_id, -1, {", ".join(["NULL"] * 9)}
                 FROM (SELECT profile_place, profile_id FROM {source} WHERE {self._mine} AND {between}
                     UNION SELECT profile_place, profile_id FROM known WHERE {between})
                 ORDER BY profile_place, profile_id, o"""
@@ -127,12 +145,12 @@ class MissedEvents:
         return " OR ".join(f"({each})" for each in matching(seen, now_ms)) or "false", texts
 
     def _event(self, row: tuple[Any, ...]) -> Archived:
-        _, profile_id, _, source, message_id, type_, name, time_ms, received_ms, properties, context = row
+        _, profile_id, _, source, message_id, type_, name, time_ms, received_ms, *texts = row
+        properties, context, traits = (msgspec.Raw(text.encode()) if text else _EMPTY for text in texts)
         return Archived(
             workspace=self._workspace, source=source, profile_id=profile_id, message_id=message_id, type=type_,
             name=name, time_ms=time_ms, received_ms=received_ms,
-            properties=msgspec.Raw(properties.encode()) if properties else _EMPTY,
-            context=msgspec.Raw(context.encode()) if context else _EMPTY,
+            properties=properties, context=context, traits=traits,
         )  # fmt: skip
 
     def _rows(self) -> Iterator[tuple[Any, ...]]:

@@ -20,6 +20,7 @@ from audience.wire.topics import (
     OutstandingBackfill,
     ProfileListsRecord,
     ProfileRecord,
+    ReplayCommand,
     SegmentRecord,
 )
 from flink_jobs.rule_evaluation.evaluator import EPOCH_BITS, Evaluator, Step
@@ -140,6 +141,31 @@ def test_a_segment_waits_for_its_history(operator: Operator) -> None:
     assert {each.segment for each in profile.segments} == {"buyers", "yearly"}
     assert operator.evaluator.counters.history == 2
     assert operator.input("demo:u", f"1 {topics.encode(command).decode()}") == []
+
+
+def test_archived_events_are_taken_in_by_a_job_without_state(operator: Operator) -> None:
+    """They are told of once, with what they come to; their copies count once; live events may have come first."""
+    archived = [
+        msgspec.Raw(
+            topics.encode(
+                EventRecord(
+                    workspace="demo", source="s", profile_id="u", message_id=f"m{number}", type="track",
+                    name="Order Completed", time_ms=NOW_MS - 1000 * number, received_ms=NOW_MS - 1000 * number,
+                )
+            )
+        )
+        for number in (1, 2, 1)
+    ]  # fmt: skip
+    live = EventRecord(
+        workspace="demo", source="s", profile_id="u", message_id="m0", type="identify",
+        time_ms=NOW_MS, received_ms=NOW_MS, traits={"plan": "pro"},
+    )  # fmt: skip
+    assert len(operator.input("demo:u", f"90 {topics.encode(live).decode()}")) == 1
+    command = ReplayCommand(workspace="demo", profile_id="u", events=tuple(archived))
+    change, profile = operator.input("demo:u", f"0 {topics.encode(command).decode()}")
+    assert (change.segment, change.change) == ("buyers", "entered")
+    assert (profile.traits, [each.segment for each in profile.segments]) == ({"plan": "pro"}, ["buyers"])
+    assert len(operator.input("demo:u", f"1 {topics.encode(command).decode()}")) == 1
 
 
 def test_membership_and_profile_are_told(operator: Operator) -> None:
