@@ -782,7 +782,13 @@ mod tests {
     fn a_part_and_the_whole_are_the_whole() {
         let events = [(4, 7), (2, 3), (6, 5), (6, 9), (1, 1), (3, 4), (5, 5), (2, 3), (6, 7)];
         let families = [
-            Family::Count, Family::Numbers, Family::Min, Family::Max, Family::Distinct, Family::First, Family::Last,
+            Family::Count,
+            Family::Numbers,
+            Family::Min,
+            Family::Max,
+            Family::Distinct,
+            Family::First,
+            Family::Last,
             Family::Frequencies,
         ];
         for family in families {
@@ -806,7 +812,11 @@ mod tests {
                 let (mut one, mut other) = (part(since..events.len()), whole());
                 one.unite(whole());
                 other.unite(part(since..events.len()));
-                assert_eq!((packed(&one), packed(&other)), (packed(&whole()), packed(&whole())), "{family:?} from {since} on");
+                assert_eq!(
+                    (packed(&one), packed(&other)),
+                    (packed(&whole()), packed(&whole())),
+                    "{family:?} from {since} on"
+                );
             }
         }
     }
