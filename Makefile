@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs reset check test differential mutation faults
 .PHONY: demo-up demo-down demo-status demo-logs cluster-prepare chart test-cluster load-demo shop capacity
-.PHONY: bench bench-compare bench-engine bench-latency bench-ingest bench-api bench-history bench-peers
+.PHONY: bench bench-compare bench-engine bench-latency bench-ingest bench-api bench-history bench-backfill bench-peers
 .PHONY: lock setup setup-load setup-peers
 .PHONY: job-savepoint job-upgrade job-rescale
 .PHONY: bench-job bench-platform
@@ -119,6 +119,9 @@ bench-compare: setup ## What has become slower between two results: make bench-c
 
 bench-engine: setup-load ## The engine alone, for 10 to 5,000 rules, with a plot of the cost
 	@.venv-load/bin/python -m load_tests.bench --only engine --minutes 10 --out load_tests/reports/engine
+
+bench-backfill: setup ## Backfill of a new segment over 1,000,000 events of 100,000 profiles, on the platform of `make up`
+	@$(PYTHON_ENV)/python -m load_tests.bench_backfill --report load_tests/reports/backfill $(ARGS)
 
 bench-peers: setup setup-peers ## The streaming job beside Quix Streams on the same events and rules
 	@$(PYTHON_ENV)/python -m load_tests.peers --runs 5 --report load_tests/reports/peers $(ARGS)

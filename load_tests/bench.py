@@ -73,6 +73,7 @@ BENCHES: Final = (
         200,
     ),
     Bench("history", "load_tests.bench_history", ("--runs", "3", "--report", "{out}"), 150),
+    Bench("backfill", "load_tests.bench_backfill", ("--runs", "2", "--report", "{out}"), 400),
     Bench("peers", "load_tests.peers", ("--runs", "2", "--report", "{out}"), 120),
 )
 

@@ -1,4 +1,5 @@
-"""The engine beside the oracle: one generated pair, compared after every event and at every instant that could matter.
+"""The engine beside the oracle: one generated pair, compared after every event and at every instant that could matter;
+once with the rule there from the start, once as a segment that is created on the way and filled from the archive.
 
 `make differential COUNT=1000000` is the long run, `make test` compares 10,000. A pair has a number, which is its seed:
 `python -m tests.differential --first 4711 --count 1` tries one again. It refuses a count below 1.
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
+from tests.backfilled_stream import BackfilledStream
 from tests.engine_stream import Stream
 from tests.generate import pair, world_of
 from tests.oracle import World, candidate_times, member
@@ -39,6 +41,20 @@ def mismatches(generated: dict[str, Any]) -> Iterator[str]:
         wanted = member(rule, world, instant_ms)
         if stream.member != wanted:
             yield f"at {instant_ms}: the oracle says {wanted}, the engine {stream.member}"
+            return
+
+
+def mismatches_backfilled(generated: dict[str, Any], seed: int) -> Iterator[str]:
+    """The same with a segment that is created in the middle of the stream and filled, as the seed says."""
+    world = clipped(world_of(generated))
+    rule = generated["rule"]
+    paused = frozenset(key for key, segment in world.segments.items() if isinstance(segment, bool))
+    stream = BackfilledStream(rule, world, paused, seed)
+    for instant_ms in _instants(rule, world, generated["until_ms"]):
+        stream.to(instant_ms)
+        wanted = member(rule, world, instant_ms)
+        if stream.due and stream.member != wanted:
+            yield f"at {instant_ms}: the oracle says {wanted}, the engine {stream.member} after {stream.plan}"
             return
 
 
@@ -91,7 +107,9 @@ def _chunk(numbers: range) -> list[str]:
     found = []
     for number in numbers:
         try:
-            found += [f"pair {number}: {mismatch}" for mismatch in mismatches(pair(number))]
+            generated = pair(number)
+            found += [f"pair {number}: {mismatch}" for mismatch in mismatches(generated)]
+            found += [f"pair {number}, backfilled: {each}" for each in mismatches_backfilled(generated, number)]
         except Exception as error:
             error.add_note(f"pair {number}")
             raise

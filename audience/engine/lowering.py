@@ -6,9 +6,11 @@ pattern of events, a *series* one measure over a trail in panes of one length (`
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from audience.rules import canonical
+from audience.rules.references import nodes_of
 from audience.rules.tree import (
     AllOf,
     AnyOf,
@@ -45,15 +47,42 @@ _FAMILY_OF: Final[dict[ComputedKind, str]] = {
 }
 
 
-def segment(key: str, rule: Node, *, version: int, revision: int, paused: bool) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """A segment's new leaves wait for their history."""
+
+    number: int
+    """From 1 on; a definition that waits for another backfill has another one."""
+    new_leaves: frozenset[str]
+    """Those of `leaves_of` that no other segment keeps with their history."""
+
+
+def segment(
+    key: str, rule: Node, *, version: int, revision: int, paused: bool, backfill: Backfill | None = None
+) -> bytes:
     """A segment's definition."""
-    return _bytes({"key": key, "version": version, "revision": revision, "paused": paused, "rule": _node(rule)})
+    definition = {"key": key, "version": version, "revision": revision, "paused": paused, "rule": _node(rule)}
+    waits = {"backfill": None} if backfill is None else {
+        "backfill": backfill.number, "new_leaves": sorted(backfill.new_leaves),
+    }  # fmt: skip
+    return _bytes({**definition, **waits})
 
 
 def computed_trait(trait: ComputedTrait, revision: int) -> bytes:
     """A computed trait's definition."""
     measured = _measured(trait.pattern, trait.window, trait.measure)
     return _bytes({"key": trait.key, "revision": revision, "kind": trait.measure.kind, **measured})
+
+
+def leaves_of(rule: Node) -> frozenset[str]:
+    """The ids of the windows and sequences that the rule measures; a longer window over the same events is another."""
+    found = set()
+    for node in nodes_of(rule):
+        if isinstance(node, EventNode):
+            found.add(str(_measured(node.pattern, node.window, node.measure)["leaf"]))
+        elif isinstance(node, Sequence):
+            found.add(_sequence_id(node))
+    return frozenset(found)
 
 
 def trail_id(pattern: Pattern) -> int:
@@ -81,7 +110,7 @@ def _node(node: Node) -> Json:
         case Sequence(steps, absent, window):
             return {
                 "node": "sequence",
-                "id": _hex(canonical.hash_of(canonical.of_sequence(node))),
+                "id": _sequence_id(node),
                 "steps": [_step(step) for step in steps],
                 "absent": None if absent is None else _step(absent),
                 "within_ms": window.within_ms,
@@ -94,6 +123,10 @@ def _node(node: Node) -> Json:
             return {"node": "bucket", "salt": salt, "first": first, "end": end}
         case _:
             assert_never(node)
+
+
+def _sequence_id(node: Sequence) -> str:
+    return _hex(canonical.hash_of(canonical.of_sequence(node)))
 
 
 def _measured(pattern: Pattern, window: Window | None, measure: Measure) -> Json:

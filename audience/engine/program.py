@@ -24,9 +24,22 @@ class Program:
         self.rules: dict[str, tuple[Node, int]] = {}
         """The rule and the version of each segment."""
 
-    def put(self, key: str, rule: Node, *, version: int, revision: int, paused: bool = False) -> None:
-        """Add a segment or replace it. An older revision than the one that is there changes nothing."""
-        definition = lowering.segment(key, rule, version=version, revision=revision, paused=paused)
+    def put(
+        self,
+        key: str,
+        rule: Node,
+        *,
+        version: int,
+        revision: int,
+        paused: bool = False,
+        backfill: lowering.Backfill | None = None,
+    ) -> None:
+        """Add a segment or replace it. An older revision than the one that is there changes nothing.
+
+        With a `backfill` it is not asked for a profile that there is already, until the profile's history is in
+        (`audience.engine.evaluate.on_history`); until then the old answer stands.
+        """
+        definition = lowering.segment(key, rule, version=version, revision=revision, paused=paused, backfill=backfill)
         if self.compiled.put(definition):
             self.rules[key] = (rule, version)
 
@@ -42,6 +55,10 @@ class Program:
     def remove_computed_trait(self, key: str, revision: int) -> None:
         """Take a computed trait out; an older definition cannot bring it back."""
         self.compiled.remove_computed_trait(key, revision)
+
+    def version_of(self, segment: str) -> int:
+        """The version of a segment's rule; 0 for one that is not there."""
+        return self.rules[segment][1] if segment in self.rules else 0
 
     @property
     def revision(self) -> int:

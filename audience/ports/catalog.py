@@ -27,6 +27,14 @@ class Segment:
     created_ms: int
     updated_ms: int
     deleted: bool = False
+    saved_revision: int = 0
+    """The revision that an author gave it; `revision` is also raised when a backfill ends."""
+    revised_ms: int = 0
+    """When `revision` was raised last."""
+    backfill: int | None = None
+    """The number of the backfill that it waits for."""
+    new_leaves: tuple[str, ...] = ()
+    """The ids of what its rule measures without having its history."""
 
     @property
     def evaluated(self) -> bool:
@@ -51,6 +59,8 @@ class SegmentDraft:
     refers_to: frozenset[str] = frozenset()
     reads_lists: frozenset[str] = frozenset()
     reads_computed_traits: frozenset[str] = frozenset()
+    leaves: frozenset[str] | None = None
+    """The ids of what its rule measures; None where nothing is to be filled from the lake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,10 @@ class SegmentInUse(Exception):
         self.users = tuple(users)
 
 
+class SegmentNotFilled(Exception):
+    """It is not evaluated, or it is saved by one that fills nothing."""
+
+
 class RevisionConflict(Exception):
     """The segment is not at a revision that the caller knows."""
 
@@ -127,6 +141,13 @@ class SegmentCatalog(Protocol):
         """Save a segment that is there; only a changed rule makes a new version.
 
         Raises SegmentMissing, RevisionConflict, SegmentInUse (it would be neither live nor paused), CatalogMoved.
+        """
+
+    async def fill_again(self, workspace: str, key: str, now_ms: int) -> Segment:
+        """Have all that a live or paused segment measures filled from the lake once more.
+
+        One that waits for a backfill stays as it is. Raises SegmentMissing, and SegmentNotFilled where it is neither
+        live nor paused, or nobody has said what it measures.
         """
 
     async def delete(self, workspace: str, key: str, known: frozenset[int] | None, now_ms: int) -> None:

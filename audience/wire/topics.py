@@ -88,7 +88,33 @@ class ProfileListsRecord(Struct, frozen=True, gc=False, tag_field="schema", tag=
     lists: tuple[str, ...]
 
 
-ProfileCommand = ExplainCommand | ProfileListsRecord
+class BackfillCommand(Struct, frozen=True, gc=False, tag_field="schema", tag="command.backfill/1", kw_only=True):
+    """A part of a profile's history, for the segments that wait for these backfills (topic `profiles.commands`).
+
+    `events` are events of the topic `events` with their offsets there, in order, behind those of the parts before. With
+    the `last` part every event below `cut` that those segments can ask for was given; there may be none.
+    """
+
+    workspace: str
+    profile_id: str
+    backfills: tuple[int, ...]
+    cut: int
+    events: tuple[tuple[int, Raw], ...]
+    last: bool
+
+
+class ReplayCommand(Struct, frozen=True, gc=False, tag_field="schema", tag="command.replay/1", kw_only=True):
+    """Archived events that a job without state takes in as if they came now (topic `profiles.commands`, key = profile).
+
+    They lie before all that Kafka still has.
+    """
+
+    workspace: str
+    profile_id: str
+    events: tuple[Raw, ...]
+
+
+ProfileCommand = ExplainCommand | ProfileListsRecord | BackfillCommand | ReplayCommand
 """What the streaming job reads by profile beside events, told apart by ``schema``."""
 
 
@@ -131,6 +157,13 @@ class BadEventRecord(
     request: BadEventRequest | None = None
 
 
+class OutstandingBackfill(Struct, frozen=True, gc=False):
+    """The segment's new leaves wait for their history: `new_leaves` are their ids (`audience.engine.lowering`)."""
+
+    number: int
+    new_leaves: tuple[str, ...]
+
+
 class SegmentRecord(
     Struct, frozen=True, gc=False, tag_field="schema", tag="segment/1", omit_defaults=True, kw_only=True
 ):
@@ -147,6 +180,7 @@ class SegmentRecord(
     status: str
     rule: Raw
     name: str = ""
+    backfill: OutstandingBackfill | None = None
 
 
 class ComputedTraitRecord(Struct, frozen=True, gc=False, tag_field="schema", tag="computed-trait/1", kw_only=True):

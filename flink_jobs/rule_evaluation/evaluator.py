@@ -13,8 +13,9 @@ from typing import Final
 
 import msgspec
 
-from audience.engine.evaluate import Event, Outcome, on_event, on_lists, on_time
+from audience.engine.evaluate import Event, Outcome, on_event, on_history, on_lists, on_time
 from audience.engine.explain import explain
+from audience.engine.lowering import Backfill
 from audience.engine.program import Program
 from audience.engine.state import ProfileState
 from audience.profiles.model import Membership
@@ -22,11 +23,13 @@ from audience.rules import RegexCompiler, RuleInvalid, parse_computed_trait, par
 from audience.wire import topics
 from audience.wire.state import decode_state, encode_state, new_state
 from audience.wire.topics import (
+    BackfillCommand,
     ComputedTraitRecord,
     ExplainCommand,
     ExplainReply,
     MembershipChange,
     ProfileRecord,
+    ReplayCommand,
     SegmentRecord,
 )
 from flink_jobs.rule_evaluation.delays import Delays
@@ -57,6 +60,8 @@ class Counters:
     """Rules that were evaluated, because something that they rest on had changed."""
     changes: int = 0
     timers: int = 0
+    history: int = 0
+    """Archived events that were fed to segments that wait for a backfill."""
     failures: int = 0
     state_reads: int = 0
     cache_hits: int = 0
@@ -78,6 +83,26 @@ class Step:
     """None where the state has not changed."""
     set_timer_ms: int | None = None
     delete_timer_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentChange:
+    """As the engine's `Change`."""
+
+    segment: str
+    entered: bool
+    at_ms: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What many events together did to a profile, as the engine's `Outcome`."""
+
+    changes: list[SegmentChange]
+    visible: bool = True
+    leaves: int = 0
+    evaluations: int = 0
 
 
 class Evaluator:
@@ -116,7 +141,11 @@ class Evaluator:
         if record.status in EVALUATED:
             rule = parse_rule(msgspec.json.decode(record.rule), regex=self._regex)
             paused = record.status == "paused"
-            program.put(record.key, rule, version=record.version, revision=record.revision, paused=paused)
+            outstanding = record.backfill
+            backfill = None if outstanding is None else Backfill(outstanding.number, frozenset(outstanding.new_leaves))
+            program.put(
+                record.key, rule, version=record.version, revision=record.revision, paused=paused, backfill=backfill
+            )
         else:
             program.remove(record.key, record.revision)
 
@@ -128,20 +157,24 @@ class Evaluator:
             program.remove_computed_trait(record.key, record.revision)
 
     def input(self, key: str, value: str, load: Load) -> Step:
-        """Process an event, a command or the lists of a profile."""
+        """Process an event, a command or the lists of a profile; `value` is a record behind its offset and a space."""
         try:
             event = Event.parse(value.encode())
             if event is not None:
                 return self._event(key, event, load)
-            record = topics.decode_profile_command(value)
+            record = topics.decode_profile_command(_without_offset(value))
             state = self._state(key, record.profile_id, load)
             if isinstance(record, ExplainCommand):
                 return self._explain(state, record)
             program = self._program(record.workspace)
+            if isinstance(record, BackfillCommand):
+                return self._backfill(program, state, record)
+            if isinstance(record, ReplayCommand):
+                return self._replay(program, state, record)
             outcome = on_lists(program, state, frozenset(record.lists), self._clock_ms())
             return self._step(record.workspace, state, outcome)
         except Exception as error:  # noqa: BLE001  whatever one event causes, the job goes on and the event is kept
-            return self._failed(key, value.encode("utf-8", "surrogatepass"), error)
+            return self._failed(key, _without_offset(value).encode("utf-8", "surrogatepass"), error)
 
     def _event(self, key: str, event: Event, load: Load) -> Step:
         state = self._state(key, event.profile_id, load)
@@ -153,6 +186,34 @@ class Evaluator:
         outcome = on_event(self._program(event.workspace), state, event, now_ms)
         counters.duplicates += outcome.duplicate
         return self._step(event.workspace, state, outcome)
+
+    def _backfill(self, program: Program, state: ProfileState, command: BackfillCommand) -> Step:
+        self.counters.history += len(command.events)
+        outcome = on_history(
+            program,
+            state,
+            backfills=command.backfills,
+            cut=command.cut,
+            events=[(offset, bytes(event)) for offset, event in command.events],
+            last=command.last,
+            now_ms=self._clock_ms(),
+        )
+        return self._step(command.workspace, state, outcome)
+
+    def _replay(self, program: Program, state: ProfileState, command: ReplayCommand) -> Step:
+        """A record for each event would tell of memberships that nobody has had: what they come to is told once."""
+        self.counters.history += len(command.events)
+        before = state.segments
+        now_ms = self._clock_ms()
+        for raw in command.events:
+            event = Event.parse(bytes(raw))
+            if event is None:
+                raise ValueError("a part of a history is no event")
+            on_event(program, state, event, now_ms)
+        after = state.segments
+        moved = [(key, key in after) for key in {**before, **after} if (key in before) != (key in after)]
+        changes = [SegmentChange(key, entered, state.now_ms, program.version_of(key)) for key, entered in moved]
+        return self._step(command.workspace, state, Replayed(changes))
 
     def timer(self, key: str, at_ms: int, load: Load) -> Step:
         """The profile's timer has fired."""
@@ -188,7 +249,7 @@ class Evaluator:
             states.popitem(last=False)
         return state
 
-    def _step(self, workspace: str, state: ProfileState, outcome: Outcome) -> Step:
+    def _step(self, workspace: str, state: ProfileState, outcome: Outcome | Replayed) -> Step:
         step = Step()
         # After a restore others may know of changes that this state has never seen. The first time a profile is
         # touched it is told in full, with a version above all that were told before.
@@ -204,7 +265,7 @@ class Evaluator:
         self.counters.state_bytes += len(step.state)
         return step
 
-    def _told(self, workspace: str, state: ProfileState, outcome: Outcome) -> Iterable[Record]:
+    def _told(self, workspace: str, state: ProfileState, outcome: Outcome | Replayed) -> Iterable[Record]:
         key = topics.key_of(workspace, state.profile_id)
         for change in outcome.changes:
             record = MembershipChange(
@@ -267,6 +328,11 @@ class Evaluator:
             profile_id=profile_id,
         )
         return Step([(topics.EVENTS_BAD, key, topics.encode(bad).decode())])
+
+
+def _without_offset(value: str) -> str:
+    offset, space, record = value.partition(" ")
+    return record if space and offset.isdecimal() else value
 
 
 def _copy(state: ProfileState) -> ProfileState:

@@ -31,7 +31,9 @@ def build(env: StreamExecutionEnvironment, settings: JobSettings) -> None:
     """Put the job into `env`."""
     tables = StreamTableEnvironment.create(env)
     tables.get_config().set("table.exec.uid.generation", "ALWAYS")
-    inputs = _source(tables, settings, "profile_inputs", topics.EVENTS, topics.COMMANDS, topics.PROFILE_LISTS)
+    inputs = _source(
+        tables, settings, "profile_inputs", topics.EVENTS, topics.COMMANDS, topics.PROFILE_LISTS, behind_offset=True
+    )
     definitions = _source(tables, settings, "definitions", *topics.DEFINED_IN)
     by_function = settings.keying == "python"
     keyed = key_by_function(inputs) if by_function else key_by_first_field(inputs)
@@ -45,16 +47,23 @@ def build(env: StreamExecutionEnvironment, settings: JobSettings) -> None:
     _sink(tables, settings, evaluated)
 
 
-def _source(tables: StreamTableEnvironment, settings: JobSettings, name: str, *names: str) -> DataStream:
+def _source(
+    tables: StreamTableEnvironment, settings: JobSettings, name: str, *names: str, behind_offset: bool = False
+) -> DataStream:
+    """Rows of key and value. `behind_offset`: with the record's offset and a space before the value, so that both cross
+    into Python at once."""
     tables.execute_sql(
-        f"""CREATE TEMPORARY TABLE {name} (record_key STRING, record_value STRING) WITH (
+        f"""CREATE TEMPORARY TABLE {name} (
+                record_key STRING, record_value STRING, record_offset BIGINT METADATA FROM 'offset' VIRTUAL) WITH (
             'connector' = 'kafka', 'topic' = '{";".join(names)}', {_RAW},
             {_connection(settings)},
             'properties.group.id' = '{settings.consumer_group}',
             'properties.source.reader.close.timeout' = '{_READER_CLOSE_MS}',
             'scan.startup.mode' = 'earliest-offset')"""
     )
-    return tables.to_append_stream(tables.from_path(name), KEY_VALUE)
+    value = "CONCAT(CAST(record_offset AS STRING), ' ', record_value)" if behind_offset else "record_value"
+    rows = tables.sql_query(f"SELECT record_key, {value} FROM {name}")  # noqa: S608  of constants of this module
+    return tables.to_append_stream(rows, KEY_VALUE)
 
 
 def _connection(settings: JobSettings) -> str:

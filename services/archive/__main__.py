@@ -6,12 +6,16 @@ from contextlib import AsyncExitStack
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from audience.adapters.kafka.follower import open_follower
+from audience.adapters.kafka.job_marks import JobMarks
+from audience.adapters.kafka.producer import open_event_log
 from audience.adapters.lake.bronze import DeltaArchive
+from audience.adapters.postgres.backfills import PostgresBackfillPasses
 from audience.adapters.postgres.catalog import PostgresSegmentCatalog
+from audience.adapters.postgres.evaluation_progress import PostgresEvaluationProgress
 from audience.adapters.postgres.membership_index import PostgresMembershipIndex
 from audience.adapters.postgres.pool import open_pool
 from audience.telemetry import logs
-from audience.wire.topics import EVENTS
+from audience.wire.topics import COMMANDS, EVENTS
 from services._kit.server import serve
 from services.archive.app import Ports, archive_app
 from services.archive.settings import ArchiveSettings
@@ -26,7 +30,7 @@ def main() -> None:
 
     async def open_ports(stack: AsyncExitStack) -> Ports:
         pool = await stack.enter_async_context(
-            open_pool(settings.postgres_dsn.get_secret_value(), max_size=1, application="archive")
+            open_pool(settings.postgres_dsn.get_secret_value(), max_size=2, application="archive")
         )
         catalog, index = PostgresSegmentCatalog(pool), PostgresMembershipIndex(pool)
 
@@ -40,7 +44,17 @@ def main() -> None:
             }
 
         follower = stack.enter_context(open_follower(settings.kafka_bootstrap_servers, GROUP, EVENTS))
-        return Ports(follower, DeltaArchive(settings.lake), sizes)
+        bootstrap = settings.kafka_bootstrap_servers
+        event_log = await stack.enter_async_context(open_event_log(bootstrap, "archive", topics=(COMMANDS,)))
+        return Ports(
+            follower=follower,
+            archive=DeltaArchive(settings.lake),
+            sizes=sizes,
+            passes=PostgresBackfillPasses(pool),
+            job=JobMarks(bootstrap),
+            event_log=event_log,
+            progress=PostgresEvaluationProgress(pool),
+        )
 
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):

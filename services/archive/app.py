@@ -10,12 +10,17 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from audience.adapters.kafka.follower import Follower
+from audience.adapters.regex import compile_regex
+from audience.ports.backfills import BackfillPasses
+from audience.ports.evaluation import EvaluationProgress
+from audience.ports.event_log import EventLog
 from audience.ports.lake import Archive
 from services._kit.app import create_app
 from services._kit.demo import refuse_demo_credentials
 from services._kit.health import Check
 from services._kit.tasks import background
 from services.archive.archiving import Archiving
+from services.archive.backfilling import Backfilling, Job
 from services.archive.keeping import Keeping, Sizes
 from services.archive.metrics import ArchiveMetrics
 from services.archive.settings import ArchiveSettings
@@ -28,6 +33,10 @@ class Ports:
     follower: Follower
     archive: Archive
     sizes: Sizes
+    passes: BackfillPasses
+    job: Job
+    event_log: EventLog
+    progress: EvaluationProgress
 
 
 OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
@@ -49,8 +58,21 @@ def archive_app(settings: ArchiveSettings, registry: CollectorRegistry, open_por
             batch_records=settings.archive_batch_records,
             now_ms=_now_ms,
         )
-        await stack.enter_async_context(_running(Keeping(settings, metrics, ports.sizes, _now_ms).schedule()))
+        keeping = Keeping(settings, metrics, ports.sizes, _now_ms)
+        await stack.enter_async_context(_running(keeping.schedule()))
         await stack.enter_async_context(background(archiving.run(), "archiving"))
+        backfilling = Backfilling(
+            settings,
+            ports.passes,
+            ports.job,
+            ports.event_log,
+            ports.progress,
+            keeping.refine_now,
+            compile_regex,
+            metrics,
+            _now_ms,
+        )
+        await stack.enter_async_context(background(backfilling.run(), "backfilling"))
         return {"archive": archiving.check}
 
     return create_app("Audience Manager archive", "1", open_resources, registry)

@@ -71,6 +71,10 @@ class Keeping:
         """All that has been archived, in steps."""
         await asyncio.to_thread(self._refine)
 
+    async def refine_now(self) -> None:
+        """`refine`, out of turn: somebody waits for it. A failure is logged, as that of a scheduled run."""
+        await self._run("refine", self.refine)
+
     def _refine(self) -> None:
         with open_duck(self._lake, self._bounds) as duck:
             refining = Refining(self._lake, duck)

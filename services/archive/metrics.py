@@ -32,6 +32,12 @@ class ArchiveMetrics:
             "archive_job_seconds", "One run of a job of housekeeping", ["job"], buckets=_SECONDS, registry=registry
         )
         self.job_failures = Counter("archive_job_failures", "Runs that failed", ["job"], registry=registry)
+        self.backfilled_profiles = Counter(
+            "archive_backfilled_profiles", "Profiles that were sent their history", registry=registry
+        )
+        self.backfilled_events = Counter(
+            "archive_backfilled_events", "Archived events that were sent to segments", registry=registry
+        )
         self.files = Gauge("archive_table_files", "Files of a table", ["table"], registry=registry)
         self.size_bytes = Gauge("archive_table_size_bytes", "Size of a table's files", ["table"], registry=registry)
         self.rows = Gauge("archive_table_rows", "Rows of a table", ["table"], registry=registry)

@@ -35,6 +35,10 @@ class ArchiveSettings(LakeSettings, ServiceSettings):
     vacuum_hours: int = Field(default=24, ge=1, le=24 * 30)
     """How long a file stays after the last table has let go of it, for readers that began before."""
 
+    backfill_events_per_s: float = Field(default=20_000.0, gt=0)
+    backfill_profiles_per_s: float = Field(default=2_000.0, gt=0)
+    """How many profiles, and events of theirs, a backfill sends in a second at most: live ones go on beside it."""
+
     order_event: str = "Order Completed"
     revenue_property: str = "total"
     """Which events are orders, and the property that is their worth: for the value of profiles (gold)."""

@@ -2,8 +2,9 @@
 
 import typer
 
-from services.operations import bad_events, credentials, flink_job, lake, platform, stores, tracking_plans
+from services.operations import backfills, bad_events, credentials, flink_job, lake, platform, stores, tracking_plans
 from services.operations.importing.command import import_events
+from services.operations.rebuild import rebuild
 
 app = typer.Typer(
     name="audience-ops",
@@ -15,6 +16,7 @@ app = typer.Typer(
 app.command("migrate")(platform.migrate)
 app.command("sql")(lake.sql)
 app.command("import")(import_events)
+app.command("rebuild")(rebuild)
 app.add_typer(platform.topics, name="topics")
 app.command("demo-credentials")(credentials.demo_credentials)
 app.add_typer(credentials.sources, name="sources")
@@ -23,6 +25,7 @@ app.add_typer(credentials.tokens, name="tokens")
 app.add_typer(bad_events.bad_events, name="bad-events")
 app.add_typer(flink_job.job, name="job")
 app.add_typer(stores.stores, name="stores")
+app.add_typer(backfills.backfill, name="backfill")
 
 
 def main() -> None:

@@ -230,16 +230,17 @@ WorkspaceFilter = Annotated[str | None, typer.Option("--workspace", help="Of thi
 @stores.command("verify")
 def verify(settle_s: SettleOption = 10.0, workspace: WorkspaceFilter = None, *, as_json: JsonOption = False) -> None:
     """Compare every profile of the topic with each store. Status 0: all equal; 3: something differs."""
-    _compare(settle_s, workspace, mend=False, as_json=as_json)
+    compare(settle_s, workspace, mend=False, as_json=as_json)
 
 
 @stores.command("repair")
 def repair(settle_s: SettleOption = 10.0, workspace: WorkspaceFilter = None, *, as_json: JsonOption = False) -> None:
     """Compare, and write again what differs. Status 0: all is equal now; 3: something differs still."""
-    _compare(settle_s, workspace, mend=True, as_json=as_json)
+    compare(settle_s, workspace, mend=True, as_json=as_json)
 
 
-def _compare(settle_s: float, workspace: str | None, *, mend: bool, as_json: bool) -> None:
+def compare(settle_s: float, workspace: str | None, *, mend: bool, as_json: bool) -> None:
+    """Compare the stores with the topic, print what was found; ends with status 3 where something differs."""
     load_settings()  # says in one message what is missing
     report = run(_run(settle_s, workspace, mend=mend))
     if as_json:

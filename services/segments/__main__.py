@@ -8,6 +8,7 @@ from audience.adapters.kafka.bad_events import KafkaBadEvents
 from audience.adapters.kafka.history import KafkaEventHistory
 from audience.adapters.kafka.producer import open_event_log
 from audience.adapters.kafka.requests import open_explainer
+from audience.adapters.postgres.backfills import PostgresBackfills
 from audience.adapters.postgres.catalog import PostgresSegmentCatalog
 from audience.adapters.postgres.computed_traits import PostgresComputedTraitCatalog
 from audience.adapters.postgres.evaluation_progress import PostgresEvaluationProgress
@@ -100,6 +101,7 @@ def main() -> None:
             external_ids=PostgresExternalIds(catalog),
             progress=PostgresEvaluationProgress(catalog),
             sending=_sending(catalog, settings),
+            backfills=PostgresBackfills(catalog),
         )
 
     registry = CollectorRegistry()

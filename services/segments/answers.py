@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
+from audience.ports.backfills import Backfill
 from audience.ports.catalog import SavedComputedTrait, Segment, UploadedList
 from audience.ports.memberships import Change
 from audience.profiles.model import Membership, Profile
@@ -54,8 +55,10 @@ def profile_json(profile: Profile, shown: frozenset[str]) -> bytes:
     )
 
 
-def segment_json(segment: Segment, size: int, evaluated_ms: int | None) -> dict[str, Any]:
-    """A segment as its author gave it, with what the platform adds. No backfill has been asked for: null."""
+def segment_json(
+    segment: Segment, size: int, evaluated_ms: int | None, backfill: Backfill | None, now_ms: int
+) -> dict[str, Any]:
+    """A segment as its author gave it, with what the platform adds; its last backfill, null where there was none."""
     return {
         "key": segment.key,
         "name": segment.name,
@@ -68,7 +71,23 @@ def segment_json(segment: Segment, size: int, evaluated_ms: int | None) -> dict[
         "created_at": format_ms(segment.created_ms),
         "updated_at": format_ms(segment.updated_ms),
         "evaluated_at": None if evaluated_ms is None else instant(evaluated_ms),
-        "backfill": None,
+        "backfill": None if backfill is None else backfill_json(backfill, now_ms),
+    }
+
+
+def backfill_json(backfill: Backfill, now_ms: int) -> dict[str, Any]:
+    """How far a backfill is: profiles done of all, and seconds left where that can be told."""
+    return {
+        "number": backfill.number,
+        "version": backfill.version,
+        "state": backfill.state,
+        "reason": backfill.reason,
+        "phase": backfill.phase if backfill.state == "running" else None,
+        "profiles_done": backfill.done,
+        "profiles_total": backfill.profiles,
+        "seconds_left": backfill.seconds_left(now_ms),
+        "created_at": format_ms(backfill.created_ms),
+        "ended_at": None if backfill.ended_ms is None else format_ms(backfill.ended_ms),
     }
 
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.middleware.gzip import GZipMiddleware
 
+from audience.ports.backfills import Backfills
 from audience.ports.catalog import ComputedTraitCatalog, IdempotencyKeys, ListCatalog, SegmentCatalog, TokenCatalog
 from audience.ports.evaluation import EvaluationProgress
 from audience.ports.event_log import EventHistory, EventLog
@@ -24,6 +25,7 @@ from services._kit.tasks import background
 from services.segments import (
     openapi,
     routes_analytics,
+    routes_backfills,
     routes_bad_events,
     routes_changes,
     routes_computed_traits,
@@ -63,6 +65,7 @@ ROUTES: Final = (
     routes_preview,
     routes_analytics,
     routes_segments,
+    routes_backfills,
     routes_versions,
     routes_members,
     routes_changes,
@@ -97,6 +100,7 @@ class Ports:
     progress: EvaluationProgress
     external_ids: ExternalIds
     sending: Sending
+    backfills: Backfills
 
 
 OpenPorts = Callable[[AsyncExitStack], Awaitable[Ports]]
@@ -169,6 +173,7 @@ def segments_app(
             analytics_limit_ms=settings.analytics_limit_ms,
             now_ms=_now_ms,
             sending=ports.sending,
+            backfills=ports.backfills,
         )
         return {
             "kafka": ports.event_log.check,

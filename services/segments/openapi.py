@@ -133,9 +133,31 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
                 "description": "Every event accepted by then counts in the memberships; null while it is not live, or "
                 "not evaluated yet as it was saved last.",
             },
-            "backfill": {"type": "null"},
+            "backfill": {
+                "description": "The last one; null where there was none.",
+                "anyOf": [ref("Backfill"), {"type": "null"}],
+            },
         },
     ),
+    "Backfill": _object(
+        "number version state reason phase profiles_done profiles_total seconds_left created_at ended_at",
+        {
+            "number": {"type": "integer", "minimum": 1},
+            "version": {"type": "integer", "minimum": 1, "description": "The segment's."},
+            "state": {"enum": ["waiting", "running", "paused", "done", "cancelled", "failed"]},
+            "reason": {
+                "type": ["string", "null"],
+                "description": "Why it was cancelled or failed: cancelled, superseded, not_evaluated, internal.",
+            },
+            "phase": {"enum": ["defining", "archiving", "sending", "confirming", "ended", None]},
+            "profiles_done": _COUNT,
+            "profiles_total": {**_COUNT, "description": "0 before it is known."},
+            "seconds_left": {"type": ["integer", "null"], "minimum": 0, "description": "By the pace so far."},
+            "created_at": _TIME,
+            "ended_at": {**_TIME, "type": ["string", "null"]},
+        },
+    ),
+    "BackfillChange": _object("state", {"state": {"enum": ["running", "paused", "cancelled"]}}),
     "SegmentPage": _object(
         "segments next_cursor",
         {"segments": _array(ref("Segment")), "next_cursor": _CURSOR},

@@ -28,6 +28,7 @@ from audience.wire.topics import (
     PROFILE_LISTS,
     SEGMENTS,
     ComputedTraitRecord,
+    OutstandingBackfill,
     ProfileListsRecord,
     SegmentRecord,
     encode,
@@ -87,7 +88,7 @@ class Publisher:
                 await self._event_log.append([record for segment in segments for record in _records(segment)])
             now_ms = self._now_ms()
             for segment in segments:
-                self._metrics.publish_seconds.observe(max(0, now_ms - segment.updated_ms) / 1000)
+                self._metrics.publish_seconds.observe(max(0, now_ms - segment.revised_ms) / 1000)
             self._metrics.published.inc(len(segments))
             if len(segments) < _AT_ONCE:
                 return
@@ -151,6 +152,7 @@ def _records(segment: Segment) -> list[LogRecord]:
         status="deleted" if segment.deleted else segment.status,
         rule=msgspec.Raw(msgspec.json.encode(segment.rule)),
         name=segment.name,
+        backfill=None if segment.backfill is None else OutstandingBackfill(segment.backfill, segment.new_leaves),
     )
     told = LogRecord(SEGMENTS, key, encode(record))
     return [told, LogRecord(SEGMENTS, key, None)] if segment.deleted else [told]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
+from audience.ports.backfills import Backfill
 from audience.ports.catalog import Segment
 from services.segments.answers import json_response, segment_json
 from services.segments.cursors import key_behind, page_json
@@ -31,7 +32,7 @@ async def create(request: Request, idempotency_key: IdempotencyKey = None) -> Re
     async def answer() -> Response:
         fields = read_fields(read_object(content))
         segment = await work_of(request).saving.create(workspace_of(request), fields)
-        return _answer(work_of(request), segment, 0, 201, {"Location": f"/v1/segments/{segment.key}"})
+        return await _answer(work_of(request), segment, 0, 201, {"Location": f"/v1/segments/{segment.key}"})
 
     return await once(request, idempotency_key, content, answer)
 
@@ -42,9 +43,10 @@ async def page(request: Request, limit: Limit = PAGE, cursor: Cursor = "") -> Re
     work, workspace = work_of(request), workspace_of(request)
     found = await work.catalog.page(workspace, key_behind(cursor) if cursor else "", limit + 1)
     sizes = await work.index.sizes(workspace)
+    backfills = await work.backfills.newest(workspace, [segment.key for segment in found])
 
     def shown(segment: Segment) -> dict[str, Any]:
-        return _shown(work, segment, sizes.get(segment.key, 0))
+        return _shown(work, segment, sizes.get(segment.key, 0), backfills.get(segment.key))
 
     return json_response(page_json("segments", found, limit, shown, lambda each: each.key))
 
@@ -54,7 +56,7 @@ async def read(request: Request, key: SegmentKey) -> Response:
     """With its size now, and its ETag."""
     work, workspace = work_of(request), workspace_of(request)
     segment = await segment_of(request, key)
-    return _answer(work, segment, await work.index.size(workspace, key))
+    return await _answer(work, segment, await work.index.size(workspace, key))
 
 
 @router.put("/v1/segments/{key}", summary="Replace a segment", openapi_extra=body("SegmentReplacement"),
@@ -65,7 +67,7 @@ async def replace(request: Request, key: SegmentKey, if_match: IfMatch = None) -
     content = await read_json(request)
     await segment_of(request, key)  # 404 before what is wrong with the body
     segment = await work.saving.replace(workspace, read_fields(content, key), _known(if_match))
-    return _answer(work, segment, await work.index.size(workspace, key))
+    return await _answer(work, segment, await work.index.size(workspace, key))
 
 
 @router.delete("/v1/segments/{key}", status_code=204, summary="Delete a segment",
@@ -76,15 +78,18 @@ async def delete(request: Request, key: SegmentKey, if_match: IfMatch = None) ->
     return Response(status_code=204)
 
 
-def _shown(work: Work, segment: Segment, members: int) -> dict[str, Any]:
+def _shown(work: Work, segment: Segment, members: int, backfill: Backfill | None) -> dict[str, Any]:
     """Memberships are shown only while the segment is evaluated or frozen."""
-    return segment_json(segment, members if segment.evaluated else 0, work.freshness.evaluated_ms(segment))
+    size, evaluated_ms = members if segment.evaluated else 0, work.freshness.evaluated_ms(segment)
+    return segment_json(segment, size, evaluated_ms, backfill, work.now_ms())
 
 
-def _answer(
+async def _answer(
     work: Work, segment: Segment, members: int, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    return json_response(_shown(work, segment, members), status, {"ETag": f'"{segment.revision}"', **(headers or {})})
+    found = await work.backfills.newest(segment.workspace, [segment.key])
+    shown = _shown(work, segment, members, found.get(segment.key))
+    return json_response(shown, status, {"ETag": f'"{segment.saved_revision}"', **(headers or {})})
 
 
 def _known(if_match: str | None) -> frozenset[int] | None:

@@ -7,6 +7,7 @@ from typing import Final
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from audience.adapters.regex import compile_regex
+from audience.engine.lowering import leaves_of
 from audience.ports.catalog import (
     CatalogMoved,
     CatalogView,
@@ -18,6 +19,7 @@ from audience.ports.catalog import (
     SegmentInUse,
     SegmentLeaving,
     SegmentMissing,
+    SegmentNotFilled,
 )
 from audience.rules import References, RuleInvalid, parse_rule
 from audience.rules.references import computed_traits_of, lists_of, segments_of
@@ -65,11 +67,17 @@ class Saving:
         with _as_answers(fields.key):
             return await self._save(workspace, fields, write)
 
+    async def fill_again(self, workspace: str, key: str) -> None:
+        """Have the segment filled from the lake. Raises ApiError: 404, 409 `not_filled`."""
+        with _as_answers(key):
+            await self._catalog.fill_again(workspace, key, self._now_ms())
+        await self.saved()
+
     async def delete(self, workspace: str, key: str, known: frozenset[int] | None) -> None:
         """Raises ApiError: 404, 409 `in_use`, 412 `version_conflict`."""
         with _as_answers(key):
             await self._catalog.delete(workspace, key, known, self._now_ms())
-        await self._saved()
+        await self.saved()
 
     async def _save(self, workspace: str, fields: Fields, write: _Write) -> Segment:
         """Check the rule, and write; once more where the catalog changed in between."""
@@ -82,11 +90,12 @@ class Saving:
             with attempt:
                 view = await self._catalog.view(workspace)
                 segment = await write(_draft(fields, view), view)
-                await self._saved()
+                await self.saved()
                 return segment
         raise AssertionError("tenacity gives the result or raises")
 
-    async def _saved(self) -> None:
+    async def saved(self) -> None:
+        """What the jobs are told of a segment has changed."""
         self._publisher.wake()
         await self._copy.attempt()  # so that the next read of this process sees it
 
@@ -104,6 +113,7 @@ def _draft(fields: Fields, view: CatalogView) -> SegmentDraft:
         refers_to=segments_of(rule),
         reads_lists=lists_of(rule),
         reads_computed_traits=computed_traits_of(rule),
+        leaves=leaves_of(rule),
     )
 
 
@@ -130,6 +140,8 @@ def _as_answers(key: str) -> Iterator[None]:
     except SegmentInUse as error:
         users = ", ".join(map(repr, error.users))
         raise ApiError(409, "in_use", f"other segments refer to {key!r}: {users}") from error
+    except SegmentNotFilled as error:
+        raise ApiError(409, "not_filled", f"{key!r} is not evaluated") from error
     except RevisionConflict as error:
         raise ApiError(412, "version_conflict", f"{key!r} was changed since; read it again") from error
     except SegmentLeaving as error:

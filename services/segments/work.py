@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import Query, Request
 
+from audience.ports.backfills import Backfills
 from audience.ports.catalog import (
     ComputedTraitCatalog,
     IdempotencyKeys,
@@ -63,6 +64,7 @@ class Work:
     analytics_limit_ms: int
     now_ms: Callable[[], int]
     sending: Sending
+    backfills: Backfills
 
 
 def work_of(request: Request) -> Work:

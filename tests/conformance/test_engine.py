@@ -6,12 +6,16 @@ import pytest
 
 from audience.rules import RuleInvalid, parse_computed_trait, parse_rule
 from audience.rules.references import References, segments_of
+from tests.backfilled_stream import BackfilledStream
 from tests.conformance.cases import ErrorCase, MembershipCase, load
 from tests.engine_stream import REGEX, Stream
 
 ALL_MEMBERSHIPS, ERRORS = load()
 MEMBERSHIPS = [case for case in ALL_MEMBERSHIPS if all(event.time_ms <= event.received_ms for event in case.events)]
 """Ingest never lets an event be later than its receipt; those that are can be had from the oracle alone."""
+
+BACKFILLS = 6
+"""How many ways of being created in the middle of the stream each case is tried with."""
 
 
 @pytest.mark.parametrize("case", MEMBERSHIPS, ids=lambda case: case.name)
@@ -24,6 +28,22 @@ def test_membership(case: MembershipCase) -> None:
         assert stream.member == check.member, case.says
         if check.measures:
             assert stream.value == check.value, case.says
+
+
+@pytest.mark.parametrize("case", MEMBERSHIPS, ids=lambda case: case.name)
+def test_membership_of_a_segment_that_is_filled_from_the_archive(case: MembershipCase) -> None:
+    compared = 0
+    for seed in range(BACKFILLS):
+        paused = frozenset(key for key, segment in case.segments.items() if segment.status == "paused")
+        stream = BackfilledStream(case.rule, case.world, paused, seed)
+        for check in case.checks:
+            stream.to(check.now_ms)
+            if stream.due:
+                compared += 1
+                assert stream.member == check.member, f"{case.says}: {stream.plan}"
+                if check.measures:
+                    assert stream.value == check.value, f"{case.says}: {stream.plan}"
+    assert compared, "the last check comes when everything has been filled"
 
 
 def test_nearly_all_cases_run() -> None:

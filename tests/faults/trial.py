@@ -102,14 +102,35 @@ class Trial:
         self._hastened = hastened
         self._start = end_of(platform.kafka_bootstrap, topics.EVENTS)
         self.people: list[str] = []
+        self._remembered: Mapping[str, World] | None = None
 
     async def save_rules(self) -> None:
         """Save every rule as a live segment, and wait until all are in effect."""
         async with self._segments_api() as api:
-            for key, rule in self._rules.by_key.items():
-                answer = await api.post("/v1/segments", json={"key": key, "rule": rule, "status": "live"})
-                assert answer.status_code == 201, answer.text
+            for key in self._rules.by_key:
+                await self._create(api, key)
         await asyncio.sleep(IN_EFFECT_S)
+
+    async def create(self, key: str, patience_s: float = 0.0) -> None:
+        """Save one of the rules as a live segment, while the API is away again and again."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((httpx.TransportError, Refused)),
+            wait=wait_random_exponential(max=2),
+            stop=stop_after_delay(patience_s),
+            reraise=True,
+        ):
+            with attempt:
+                async with self._segments_api() as api:
+                    await self._create(api, key)
+
+    async def backfilled(self, within_s: float = 60) -> None:
+        """Wait until every segment has its history."""
+        until = time.monotonic() + within_s
+        async with self._segments_api() as api:
+            for key in self._rules.by_key:
+                while (found := (await api.get(f"/v1/segments/{key}/backfill")).json()).get("state") != "done":
+                    assert time.monotonic() < until, f"{key}: {found}"
+                    await asyncio.sleep(0.5)
 
     def rule(self, key: str) -> Mapping[str, Any]:
         """A segment's rule."""
@@ -139,6 +160,15 @@ class Trial:
             for key in reversed(list(self._rules.by_key)):
                 answer = await api.delete(f"/v1/segments/{key}")
                 assert answer.status_code == 204, answer.text
+
+    async def _create(self, api: httpx.AsyncClient, key: str) -> None:
+        body = {"key": key, "rule": self._rules.by_key[key], "status": "live"}
+        answer = await api.post("/v1/segments", json=body)
+        if answer.status_code == 409:  # it was saved, and the answer lost
+            return
+        if answer.status_code >= 500:
+            raise Refused(answer.text)
+        assert answer.status_code == 201, answer.text
 
     async def send(self, people: int, first_pair: int, events_per_s: float, *, twice: float = 0.0) -> int:
         """Send the histories of so many people; every event until it is accepted. Gives how many were.
@@ -174,6 +204,15 @@ class Trial:
                 await log.append(kept)
         return times * len(kept)
 
+    def remember(self) -> None:
+        """What has been accepted by now is all there will be, also when Kafka has lost it."""
+        self._remembered = self._worlds()
+
+    async def stored(self) -> Mapping[str, tuple[int, frozenset[str]]]:
+        """Version and memberships of each person, as the stores have them."""
+        versions, found = await self._versions(), await self._memberships()
+        return {person: (versions.get(person, 0), found[person]) for person in self.people}
+
     async def settle(self, within_s: float = 300) -> None:
         """Wait until every consumer has read all there is, and for a while longer."""
         until, quiet_since = time.monotonic() + within_s, None
@@ -185,7 +224,7 @@ class Trial:
 
     async def verdict(self) -> Verdict:
         """Compare every membership of every person with the oracle's."""
-        worlds = self._worlds()
+        worlds = self._worlds() if self._remembered is None else self._remembered
         asked_ms = time.time_ns() // 1_000_000
         found = await self._memberships()
         answered_ms = time.time_ns() // 1_000_000

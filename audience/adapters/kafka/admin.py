@@ -46,8 +46,8 @@ TOPICS: Final = (
     Topic(names.PROFILES, by_profile=True, retention_ms=None, large=True),
     Topic(names.PROFILE_LISTS, by_profile=True, retention_ms=None),
     Topic(names.COMPUTED_TRAITS, by_profile=False, retention_ms=None),
-    # Questions and answers live for seconds; after a restart nobody waits for the old ones.
-    Topic(names.COMMANDS, by_profile=True, retention_ms=10 * _MINUTE_MS),
+    # Parts of histories have to outlive a job that is away; questions and answers live for seconds.
+    Topic(names.COMMANDS, by_profile=True, retention_ms=_DAY_MS),
     Topic(names.REPLIES, by_profile=False, retention_ms=10 * _MINUTE_MS),
     Topic(names.EPOCHS, by_profile=False, retention_ms=None),
 )

@@ -5,7 +5,7 @@ random sample of all, and are read from a small part of the files. Only events t
 of those only the columns that it looks at.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from itertools import groupby
@@ -21,7 +21,7 @@ from audience.adapters.lake.tables import COMPLETE_TO, SILVER, LakeLocation
 from audience.ports.event_log import KeptEvent
 from audience.ports.lake import History, LakeTooSlow, Question
 from audience.rules.references import nodes_of
-from audience.rules.tree import EventNode, Pattern, Trait, Window
+from audience.rules.tree import EventNode, Node, Pattern, Trait, Window
 from audience.rules.tree import Sequence as SequenceNode
 from audience.wire.topics import EventRecord
 
@@ -68,7 +68,7 @@ class DuckLakeReader:
             [[place]] = duck.connection.execute(f"SELECT {PROFILE_PLACE} FROM ({mine})").fetchall()
             rows = duck.connection.execute(
                 f"""SELECT {_BASE}, {", ".join(_TEXTS)}, user_id, anonymous_id, group_id
-                FROM {duck.source(SILVER, _around(workspace, place, place + 1))} WHERE profile_place = {place}
+                FROM {duck.source(SILVER, around(workspace, place, place + 1))} WHERE profile_place = {place}
                 AND workspace = {literal(workspace)} AND profile_id = {literal(profile_id)}
                 ORDER BY "partition", "offset" """
             ).fetchall()
@@ -110,7 +110,7 @@ class SilverCandidates:
         rule sees, so that there is a profile."""
         workspace, duck = self._question.workspace, self._duck
         between = f"profile_place >= {first_place} AND profile_place < {end_place}"
-        source = duck.source(SILVER, _around(workspace, first_place, end_place))
+        source = duck.source(SILVER, around(workspace, first_place, end_place))
         among = f"workspace = {literal(workspace)} AND {between}"
         if self.count is not None:
             among += f" AND profile_place IN (SELECT profile_place FROM candidates WHERE {between})"
@@ -136,7 +136,7 @@ class SilverCandidates:
             yield from rows
 
 
-def _around(workspace: str, first_place: int, end_place: int) -> Wanted:
+def around(workspace: str, first_place: int, end_place: int) -> Wanted:
     def wanted(each: DataFile) -> bool:
         facts = each.facts
         near = facts["min.profile_place"] < end_place and facts["max.profile_place"] >= first_place
@@ -170,29 +170,50 @@ def _asked(question: Question) -> tuple[str, frozenset[str]]:
     for trait in question.computed_traits.values():
         seen.append((trait.pattern, trait.window))
         texts |= {"properties"} if trait.measure.path else set()
-    traits = False
-    for node in (each for rule in (question.rule, *question.segments.values()) for each in nodes_of(rule)):
+    nodes = [each for rule in (question.rule, *question.segments.values()) for each in nodes_of(rule)]
+    measured, looked_into = seen_by(nodes)
+    names = set(matching(seen + measured, question.now_ms))
+    texts |= looked_into | looked_into_by(seen)
+    if any(isinstance(node, Trait) for node in nodes):
+        names.add("type = 'identify'")
+        texts |= {"traits", "context"}
+    return " OR ".join(f"({each})" for each in sorted(names)) or "false", frozenset(texts)
+
+
+Seen = Sequence[tuple[Pattern, Window | None]]
+"""Patterns of events, each with the window that they are looked at in."""
+
+
+def seen_by(nodes: Iterable[Node]) -> tuple[list[tuple[Pattern, Window | None]], set[str]]:
+    """The events that nodes measure, and the texts of them that they look into."""
+    seen: list[tuple[Pattern, Window | None]] = []
+    texts: set[str] = set()
+    for node in nodes:
         match node:
             case EventNode(pattern, window, measure):
                 seen.append((pattern, window))
                 texts |= {"properties"} if measure.path else set()
             case SequenceNode(steps, absent, window):
                 seen += [(step.pattern, window) for step in (*steps, *((absent,) if absent else ()))]
-            case Trait():
-                traits = True
             case _:
                 pass
-    texts |= {"properties" if test.of == "property" else "context" for pattern, _ in seen for test in pattern.where}
+    return seen, texts | looked_into_by(seen)
+
+
+def looked_into_by(seen: Seen) -> set[str]:
+    """The texts that the tests of patterns look into."""
+    return {"properties" if test.of == "property" else "context" for pattern, _ in seen for test in pattern.where}
+
+
+def matching(seen: Seen, now_ms: int) -> list[str]:
+    """SQL that holds for the events that may match a pattern inside its window, and for others of its type and name."""
     names = {
         f"type = {literal(pattern.type)}"
         + ("" if pattern.name is None else f" AND name = {literal(pattern.name)}")
-        + after(window, question.now_ms)
+        + after(window, now_ms)
         for pattern, window in seen
     }
-    if traits:
-        names.add("type = 'identify'")
-        texts |= {"traits", "context"}
-    return " OR ".join(f"({each})" for each in sorted(names)) or "false", frozenset(texts)
+    return sorted(names)
 
 
 def _event(workspace: str, row: tuple[Any, ...]) -> EventRecord:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from audience.adapters.postgres.catalog_writes import unused, writing
+from audience.adapters.postgres.catalog_writes import filled_again, unused, with_history, writing
 from audience.adapters.postgres.pool import Connection, Pool
 from audience.ports.catalog import (
     CatalogMoved,
@@ -28,7 +28,10 @@ from audience.ports.catalog import (
 )
 
 _PUBLISH_LOCK: Final = 0x5345474E
-_COLUMNS: Final = "workspace, key, name, description, rule, tags, status, version, revision, created_ms, updated_ms"
+_COLUMNS: Final = (
+    "workspace, key, name, description, rule, tags, status, version, revision, created_ms, updated_ms, "
+    "saved_revision, revised_ms, backfill, new_leaves"
+)
 
 
 def _select(rest: str) -> str:
@@ -71,13 +74,15 @@ class PostgresSegmentCatalog:
             row = await connection.fetchrow(
                 f"""
                 INSERT INTO segments (workspace, key, name, description, rule, tags, status, refers_to,
-                                      reads_lists, reads_computed_traits, version, revision, created_ms, updated_ms)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $10, $11, 1, nextval('segment_revisions'), $9, $9)
+                                      reads_lists, reads_computed_traits, version, revision, saved_revision,
+                                      created_ms, updated_ms, revised_ms)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $10, $11, 1, nextval('segment_revisions'),
+                        currval('segment_revisions'), $9, $9, $9)
                 RETURNING {_COLUMNS}
                 """,  # noqa: S608  a constant
                 *_values(workspace, draft, now_ms),
             )
-            segment = _segment(row)
+            segment = await with_history(connection, None, _segment(row), draft.leaves)
             await _keep_version(connection, segment)
             return segment
 
@@ -94,17 +99,23 @@ class PostgresSegmentCatalog:
                 f"""
                 UPDATE segments SET name = $3, description = $4, rule = $5, tags = $6, status = $7, refers_to = $8,
                     reads_lists = $10, reads_computed_traits = $11,
-                    updated_ms = greatest($9, updated_ms), revision = nextval('segment_revisions'),
+                    updated_ms = greatest($9, updated_ms), revised_ms = $9,
+                    revision = nextval('segment_revisions'), saved_revision = currval('segment_revisions'),
                     version = version + CASE WHEN rule = $5 THEN 0 ELSE 1 END
                 WHERE workspace = $1 AND key = $2
                 RETURNING {_COLUMNS}
                 """,  # noqa: S608  a constant
                 *_values(workspace, draft, now_ms),
             )
-            segment = _segment(row)
+            segment = await with_history(connection, before, _segment(row), draft.leaves)
             if segment.version != before.version:
                 await _keep_version(connection, segment)
             return segment
+
+    async def fill_again(self, workspace: str, key: str, now_ms: int) -> Segment:
+        """Have all that it measures filled from the lake once more."""
+        async with writing(self._pool) as connection:
+            return await filled_again(connection, await _held(connection, workspace, key, None), now_ms)
 
     async def delete(self, workspace: str, key: str, known: frozenset[int] | None, now_ms: int) -> None:
         """Take a segment out. Its row stays until the jobs have been told and its memberships are gone."""
@@ -114,7 +125,8 @@ class PostgresSegmentCatalog:
             await connection.execute(
                 """
                 UPDATE segments SET status = 'deleted', refers_to = '{}', reads_lists = '{}',
-                    reads_computed_traits = '{}', updated_ms = $3, revision = nextval('segment_revisions')
+                    reads_computed_traits = '{}', updated_ms = $3, revised_ms = $3, backfill = NULL,
+                    revision = nextval('segment_revisions'), saved_revision = currval('segment_revisions')
                 WHERE workspace = $1 AND key = $2
                 """,
                 workspace,
@@ -227,8 +239,8 @@ async def _held(connection: Connection, workspace: str, key: str, known: frozens
     if row is None:
         raise SegmentMissing(key)
     segment = _segment(row)
-    if known is not None and segment.revision not in known:
-        raise RevisionConflict(f"{key} is at revision {segment.revision}")
+    if known is not None and segment.saved_revision not in known:
+        raise RevisionConflict(f"{key} is at revision {segment.saved_revision}")
     return segment
 
 
@@ -276,4 +288,8 @@ def _segment(row: asyncpg.Record | None) -> Segment:
         created_ms=row["created_ms"],
         updated_ms=row["updated_ms"],
         deleted=deleted,
+        saved_revision=row["saved_revision"],
+        revised_ms=row["revised_ms"],
+        backfill=row["backfill"],
+        new_leaves=tuple(row["new_leaves"]),
     )

@@ -13,7 +13,7 @@ class PostgresEvaluationProgress:
     async def untold_since_ms(self) -> int | None:
         """When the oldest change of a segment was saved that the jobs have not been told of."""
         since_ms: int | None = await self._pool.fetchval(
-            "SELECT min(updated_ms) FROM segments WHERE published_revision < revision"
+            "SELECT min(revised_ms) FROM segments WHERE published_revision < revision"
         )
         return since_ms
 

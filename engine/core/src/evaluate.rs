@@ -4,14 +4,15 @@
 //! "Membership is a function").
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::event::Event;
 use crate::gauges::Mask;
 use crate::matching::Matcher;
 use crate::program::{computed_name, root_value, Program};
-use crate::state::{Origin, State};
+use crate::state::{Backfill, Origin, State};
 use crate::value::{alike, Value};
 use crate::walking;
 
@@ -56,7 +57,12 @@ pub fn on_event(program: &mut Program, state: &mut State, event: &Event, now_ms:
     };
     let program = &*program;
     let mut outcome = Outcome::default();
+    state.position = event.offset.or(state.position);
     advance(program, state, now_ms.max(event.received_ms), &mut outcome);
+    if let Some(offset) = event.offset {
+        state.backfills.iter_mut().for_each(|known| known.from = known.from.or(Some(offset)));
+        state.position = Some(offset + 1);
+    }
     if !state.ids.is_new(&event.source, &event.message_id, event.received_ms) {
         outcome.duplicate = true;
         return outcome;
@@ -86,6 +92,66 @@ pub fn on_time(program: &mut Program, state: &mut State, now_ms: i64) -> Outcome
     program.settle();
     let mut outcome = Outcome::default();
     advance(program, state, now_ms, &mut outcome);
+    stamp(state, &mut outcome);
+    outcome
+}
+
+/// A part of a profile's history, for the leaves that backfills wait for.
+pub struct History<'a> {
+    /// The numbers of the backfills.
+    pub backfills: &'a [i64],
+    /// Every event that lies before this offset and can matter to their leaves is in this part or in one of the others.
+    pub cut: i64,
+    /// In the order of their offsets, none of them twice; behind those of the parts before.
+    pub events: &'a [Event],
+    /// Whether it is the last part.
+    pub last: bool,
+}
+
+/// Takes in a part of the profile's history. What came live to the new leaves is left out of it, and so is what they
+/// were fed already: a part may be given again, and cut otherwise.
+pub fn on_history(program: &mut Program, state: &mut State, history: &History<'_>, now_ms: i64) -> Outcome {
+    program.settle();
+    let matchers: Vec<Arc<Matcher>> =
+        history.events.iter().map(|event| program.matcher(&event.kind, &event.name)).collect();
+    let program = &*program;
+    let mut outcome = Outcome::default();
+    advance(program, state, now_ms, &mut outcome);
+    let mut step = Step::default();
+    let filled: Vec<usize> = state
+        .backfills
+        .iter()
+        .enumerate()
+        .filter(|(_, known)| !known.filled && history.backfills.contains(&known.number))
+        .map(|(place, _)| place)
+        .collect();
+    // For each backfill between which offsets its leaves lack events.
+    let lacking: HashMap<i64, Range<i64>> = filled
+        .iter()
+        .map(|place| &state.backfills[*place])
+        .map(|known| (known.number, known.fed..known.from.unwrap_or(history.cut).min(history.cut)))
+        .collect();
+    for (event, matcher) in history.events.iter().zip(&matchers) {
+        let Some(offset) = event.offset else { continue };
+        let mut trails = matcher.trails_of(&*program.host, event);
+        trails.retain(|trail| lacking.get(&program.trails[*trail].backfill).is_some_and(|gap| gap.contains(&offset)));
+        if !trails.is_empty() {
+            state.latest_ms = state.latest_ms.max(event.time_ms);
+            walking::feed(program, state, &trails, event);
+        }
+    }
+    let end = history.events.last().and_then(|event| event.offset).map_or(0, |offset| offset + 1);
+    for place in filled {
+        let known = &mut state.backfills[place];
+        known.fed = known.fed.max(end);
+        if history.last {
+            *known = Backfill { from: Some(known.from.unwrap_or(history.cut)), open: true, filled: true, ..*known };
+            let number = known.number;
+            walking::look_at_history(program, state, number, &mut step);
+            step.touched.extend(&program.backfills[&number].segments);
+        }
+    }
+    conclude(program, state, step, &mut outcome);
     stamp(state, &mut outcome);
     outcome
 }
@@ -167,7 +233,14 @@ fn leave_what_is_gone(program: &Program, state: &mut State, step: &mut Step, out
 
 /// The event joins every trail that it matches, and the leaves that it may have changed are looked at.
 fn join(program: &Program, state: &mut State, matcher: &Matcher, event: &Event, step: &mut Step) {
-    let trails = matcher.trails_of(&*program.host, event);
+    let mut trails = matcher.trails_of(&*program.host, event);
+    if let (false, Some(offset)) = (state.backfills.is_empty(), event.offset) {
+        let fed = |trail: &u32| {
+            let number = program.trails[*trail].backfill;
+            state.backfills.iter().any(|known| known.number == number && known.from.is_some_and(|from| offset < from))
+        };
+        trails.retain(|trail| !fed(trail));
+    }
     if trails.is_empty() {
         return;
     }
@@ -252,6 +325,10 @@ fn begin(program: &Program, state: &mut State, step: &mut Step, outcome: &mut Ou
         state.enter(segment.hash, &segment.key);
     }
     step.touched.extend(personal);
+    if state.has_trails() {
+        // Its history came before it.
+        step.touched.extend(program.segments.iter().map(|(place, _)| place));
+    }
 }
 
 /// After leaves were looked at: set the computed traits, and ask the segments again.
@@ -285,7 +362,7 @@ fn ask(program: &Program, state: &mut State, touched: Vec<u32>, outcome: &mut Ou
             continue;
         }
         let segment = &program.segments[place];
-        if segment.paused {
+        if segment.paused || (segment.backfill != 0 && !state.is_open(segment.backfill)) {
             continue;
         }
         outcome.evaluations += 1;

@@ -21,6 +21,8 @@ pub struct Event {
     pub name: Box<str>,
     pub time_ms: i64,
     pub received_ms: i64,
+    /// Where it lies in the log, among all events of its profile; None where nobody has said.
+    pub offset: Option<i64>,
     pub properties: Value,
     pub traits: Value,
     context: Box<[u8]>,
@@ -39,11 +41,23 @@ impl Event {
             name: "".into(),
             time_ms: i64::MIN,
             received_ms: i64::MIN,
+            offset: None,
             properties: Value::Null,
             traits: Value::Null,
             context: Box::default(),
             read_context: OnceLock::new(),
         }
+    }
+
+    /// Reads a record as the host was given it: its offset and a space may stand before it. None as for `parse`.
+    pub fn parse_logged(data: &[u8]) -> Result<Option<Event>, Malformed> {
+        let digits = data.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 || data.get(digits) != Some(&b' ') {
+            return Event::parse(data);
+        }
+        let text = std::str::from_utf8(&data[..digits]).expect("digits are text");
+        let offset = text.parse().map_err(|_| Malformed(format!("{text} is no offset")))?;
+        Ok(Event::parse(&data[digits + 1..])?.map(|event| Event { offset: Some(offset), ..event }))
     }
 
     /// Reads a record; None where it is of another kind.
@@ -184,6 +198,17 @@ mod tests {
         assert_eq!(event.find(Source::Property, &["a".into(), "b".into()].into()), Some(&Value::Int(7)));
         assert_eq!(event.find(Source::Context, &["ip".into()].into()), Some(&Value::text("10.0.0.1")));
         assert_eq!(event.find(Source::Property, &["c".into()].into()), None);
+    }
+
+    #[test]
+    fn an_offset_may_stand_before_a_record() {
+        let event = Event::parse_logged(format!("4711 {RECORD}").as_bytes()).unwrap().unwrap();
+        assert_eq!((event.offset, &*event.message_id), (Some(4711), "m"));
+        assert_eq!(Event::parse_logged(RECORD.as_bytes()).unwrap().unwrap().offset, None);
+        assert!(Event::parse_logged(br#"5 {"schema":"command.explain/1"}"#).unwrap().is_none());
+        for broken in ["5", "5 ", "5{}", "99999999999999999999 {}"] {
+            assert!(Event::parse_logged(broken.as_bytes()).is_err(), "{broken}");
+        }
     }
 
     #[test]

@@ -27,6 +27,14 @@ impl Hasher for Same {
     }
 }
 
+/// The id of what is kept apart for a backfill, and of that again the id (a mix of splitmix64).
+pub fn apart(id: u64, backfill: i64) -> u64 {
+    let mut mixed = (backfill as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    id ^ mixed ^ (mixed >> 31)
+}
+
 /// 8 bytes of BLAKE2b over parts with a zero byte between them.
 pub fn hash_of(parts: &[&str]) -> u64 {
     let mut hasher = Blake2b::<U8>::new();
@@ -37,4 +45,18 @@ pub fn hash_of(parts: &[&str]) -> u64 {
         hasher.update(part.as_bytes());
     }
     u64::from_le_bytes(hasher.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_apart_finds_its_way_back() {
+        for backfill in [1, 2, 4_711, i64::MAX] {
+            assert_ne!(apart(5, backfill), 5);
+            assert_eq!(apart(apart(5, backfill), backfill), 5);
+            assert_ne!(apart(5, backfill), apart(5, backfill - 1));
+        }
+    }
 }

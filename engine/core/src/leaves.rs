@@ -265,6 +265,8 @@ impl SequenceLeaf {
 /// A pattern, the series over it, and the sequences that it is a step of.
 pub struct Trail {
     pub id: u64,
+    /// The backfill that it is kept apart for; 0 for none.
+    pub backfill: i64,
     pub kind: Box<str>,
     /// None: any name.
     pub name: Option<Box<str>>,

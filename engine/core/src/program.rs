@@ -54,6 +54,8 @@ pub struct Segment {
     pub version: i64,
     pub revision: i64,
     pub paused: bool,
+    /// The backfill that its new leaves wait for; 0 for none.
+    pub backfill: i64,
     pub cond: Cond,
     asked: HashSet<(Asked, Condition)>,
     tests: BTreeSet<u32>,
@@ -74,6 +76,13 @@ pub struct TraitTest {
     pub root: Box<str>,
     way: Path,
     segments: BTreeSet<u32>,
+}
+
+/// A backfill that is outstanding: the segments that wait for it, and the trails that are kept apart for it.
+#[derive(Default)]
+pub struct Outstanding {
+    pub segments: BTreeSet<u32>,
+    pub trails: BTreeSet<u32>,
 }
 
 /// The compiled segments and computed traits of one workspace.
@@ -100,6 +109,8 @@ pub struct Program {
     tests_of_trait: HashMap<Box<str>, Vec<u32>>,
     /// The tests that time alone may turn, by trait.
     pub time_driven: BTreeMap<Box<str>, Vec<u32>>,
+    /// The outstanding backfills.
+    pub backfills: BTreeMap<i64, Outstanding>,
     removed: IdMap<i64>,
     /// For each computed trait that is or was there, the revision of its newest definition.
     defined: HashMap<Box<str>, i64>,
@@ -134,6 +145,7 @@ impl Program {
             test_of: HashMap::new(),
             tests_of_trait: HashMap::new(),
             time_driven: BTreeMap::new(),
+            backfills: BTreeMap::new(),
             removed: IdMap::default(),
             defined: HashMap::new(),
             matchers: HashMap::new(),
@@ -167,9 +179,13 @@ impl Program {
         let mut segment = compiler.segment;
         segment.cond = cond;
         (segment.version, segment.revision, segment.paused) = (spec.version, spec.revision, spec.paused);
+        segment.backfill = spec.backfill;
         let old = std::mem::replace(&mut self.segments[place], segment);
         if known.is_some() {
             self.release(place, &old, true, spec.revision);
+        }
+        if spec.backfill != 0 {
+            self.backfills.entry(spec.backfill).or_default().segments.insert(place);
         }
         self.by_hash.insert(hash, place);
         let (refers_to, lists) = (self.segments[place].refers_to.clone(), self.segments[place].lists.clone());
@@ -297,6 +313,7 @@ impl Program {
         let tests = spec.tests.iter().map(|test| test.compiled(&*self.host).map(Arc::new)).collect::<Result<_, _>>()?;
         let trail = Trail {
             id: spec.trail,
+            backfill: spec.backfill,
             kind: spec.kind.clone(),
             name: spec.name.clone(),
             tests,
@@ -308,6 +325,9 @@ impl Program {
         };
         let place = self.trails.add(trail);
         self.trail_of.insert(spec.trail, place);
+        if spec.backfill != 0 {
+            self.backfills.entry(spec.backfill).or_default().trails.insert(place);
+        }
         self.by_name.entry((spec.kind.clone(), spec.name.clone())).or_default().insert((spec.trail, place));
         self.forget_matchers(&spec.kind, spec.name.as_deref());
         Ok(place)
@@ -463,6 +483,14 @@ impl Program {
                 readers.remove(&place);
             }
         }
+        if let Some(outstanding) = self.backfills.get_mut(&old.backfill) {
+            if !replaced || self.segments[place].backfill != old.backfill {
+                outstanding.segments.remove(&place);
+            }
+            if outstanding.segments.is_empty() {
+                self.backfills.remove(&old.backfill);
+            }
+        }
     }
 
     /// A condition or computed trait has left the leaf: take out what nobody needs any more.
@@ -504,6 +532,9 @@ impl Program {
         }
         let trail = self.trails.remove(place);
         self.trail_of.remove(&trail.id);
+        if let Some(outstanding) = self.backfills.get_mut(&trail.backfill) {
+            outstanding.trails.remove(&place);
+        }
         let name = (trail.kind.clone(), trail.name.clone());
         if let Some(trails) = self.by_name.get_mut(&name) {
             trails.remove(&(trail.id, place));
@@ -618,6 +649,7 @@ impl Segment {
             version: 0,
             revision: 0,
             paused: false,
+            backfill: 0,
             cond: Cond::Any(Vec::new()),
             asked: HashSet::new(),
             tests: BTreeSet::new(),

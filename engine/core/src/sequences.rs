@@ -42,6 +42,14 @@ impl Times {
         }
     }
 
+    /// Takes in what was kept of the same pattern elsewhere; an event that both have is one.
+    pub fn unite(&mut self, other: Times) {
+        let mut all: Vec<(i64, u64)> = self.kept.drain(..).chain(other.kept).collect();
+        all.sort_unstable();
+        all.dedup();
+        self.kept = all.split_off(all.len().saturating_sub(MOST_TIMES)).into();
+    }
+
     pub fn pack(&self, into: &mut Writer) {
         if self.kept.is_empty() {
             return;
@@ -113,7 +121,7 @@ pub fn occurrences<'a>(steps: impl Iterator<Item = Option<&'a Times>>, from_ms: 
     }
     found.sort_unstable();
     found.dedup_by(|next, kept| {
-        let one = next.number == kept.number;
+        let one = (next.number, next.time_ms) == (kept.number, kept.time_ms);
         if one {
             kept.steps |= next.steps;
         }
@@ -279,6 +287,16 @@ mod tests {
     fn no_more_than_the_newest_times_are_kept() {
         let all: Vec<(i64, u64)> = (0..MOST_TIMES as i64 + 5).map(|number| (number, number as u64)).collect();
         assert_eq!(times(&all).kept.front(), Some(&(5, 5)));
+    }
+
+    #[test]
+    fn times_of_two_places_are_each_once() {
+        let mut one = times(&[(1_000, 1), (5_000, 4), (5_000, 5)]);
+        one.unite(times(&[(5_000, 5), (2_000, 9), (5_000, 4)]));
+        assert_eq!(one.kept, [(1_000, 1), (2_000, 9), (5_000, 4), (5_000, 5)]);
+        let most = MOST_TIMES as i64;
+        one.unite(times(&(0..most).map(|number| (10_000 + number, number as u64)).collect::<Vec<_>>()));
+        assert_eq!((one.kept.len(), one.kept.front()), (MOST_TIMES, Some(&(10_000, 0))));
     }
 
     #[test]

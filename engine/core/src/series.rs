@@ -408,6 +408,45 @@ impl Series {
         matches!(&self.kept, Kept::Numbers { panes, .. } if panes.iter().any(|(_, (sum, _))| *sum < 0))
     }
 
+    /// Takes in what was kept of the same measure elsewhere.
+    ///
+    /// Of each pane one of the two has every event that the other has: they began at different offsets, or one of them
+    /// has its history.
+    pub fn unite(&mut self, other: Series) {
+        match (&mut self.kept, other.kept) {
+            (Kept::Count { panes, total }, Kept::Count { panes: others, .. }) => {
+                unite_panes(panes, others, |count| *count);
+                *total = panes.iter().map(|(_, count)| count).sum();
+            }
+            (Kept::Numbers { panes, total, count }, Kept::Numbers { panes: others, .. }) => {
+                unite_panes(panes, others, |(_, numbers)| *numbers);
+                *total = panes.iter().map(|(_, (sum, _))| sum).sum();
+                *count = panes.iter().map(|(_, (_, numbers))| numbers).sum();
+            }
+            (Kept::Extreme { panes, .. }, Kept::Extreme { panes: others, .. }) => {
+                others.into_iter().for_each(|(pane, value)| add_extreme(panes, pane, value));
+            }
+            (Kept::Distinct(seen), Kept::Distinct(others)) => {
+                others.into_iter().for_each(|(key, pane)| add_distinct(seen, pane, key));
+            }
+            (Kept::First(panes), Kept::First(others)) => {
+                for (pane, (at, value)) in others {
+                    add_end(panes, pane, &value, &at, |new, known| new.before(known));
+                }
+            }
+            (Kept::Last(panes), Kept::Last(others)) => {
+                for (pane, (at, value)) in others {
+                    add_end(panes, pane, &value, &at, |new, known| new > known);
+                }
+                panes.drain(..panes.len().saturating_sub(1));
+            }
+            (Kept::Frequencies(panes), Kept::Frequencies(others)) => {
+                unite_panes(panes, others, |values| values.values().map(|(count, _)| count).sum());
+            }
+            _ => unreachable!("a series has one family"),
+        }
+    }
+
     /// Whether there is nothing left to keep.
     fn is_empty(&self) -> bool {
         match &self.kept {
@@ -516,6 +555,17 @@ impl Series {
             }
         }
         series
+    }
+}
+
+/// Of each pane the item with more events.
+fn unite_panes<T>(panes: &mut Panes<T>, others: Panes<T>, events: impl Fn(&T) -> u64) {
+    for (pane, item) in others {
+        match panes.binary_search_by_key(&pane, |(known, _)| *known) {
+            Ok(index) if events(&panes[index].1) >= events(&item) => {}
+            Ok(index) => panes[index].1 = item,
+            Err(index) => panes.insert(index, (pane, item)),
+        }
     }
 }
 
@@ -723,6 +773,50 @@ mod tests {
                     series.add_value(1, Some(&Value::text(id)), &at(5, id));
                 }
                 assert_eq!(back(&series, family).computed(kind, 0), Some(Value::text("b")));
+            }
+        }
+    }
+
+    /// What lacks events united with what has them all is what has them all, whichever takes in the other.
+    #[test]
+    fn a_part_and_the_whole_are_the_whole() {
+        let events = [(4, 7), (2, 3), (6, 5), (6, 9), (1, 1), (3, 4), (5, 5), (2, 3), (6, 7)];
+        let families = [
+            Family::Count,
+            Family::Numbers,
+            Family::Min,
+            Family::Max,
+            Family::Distinct,
+            Family::First,
+            Family::Last,
+            Family::Frequencies,
+        ];
+        for family in families {
+            let part = |places: std::ops::Range<usize>| {
+                let mut series = Series::new(family);
+                for (place, (pane, number)) in events.iter().enumerate().filter(|(place, _)| places.contains(place)) {
+                    series.add_event(*pane);
+                    series.add_number(*pane, i128::from(*number));
+                    let at = Occurrence { time_ms: *pane, message_id: place.to_string().into(), source: "s".into() };
+                    series.add_value(*pane, Some(&Value::Int(*number)), &at);
+                }
+                series
+            };
+            let packed = |series: &Series| {
+                let mut writer = Writer::new();
+                series.pack(&mut writer);
+                writer.data
+            };
+            let whole = || part(0..events.len());
+            for since in 0..=events.len() {
+                let (mut one, mut other) = (part(since..events.len()), whole());
+                one.unite(whole());
+                other.unite(part(since..events.len()));
+                assert_eq!(
+                    (packed(&one), packed(&other)),
+                    (packed(&whole()), packed(&whole())),
+                    "{family:?} from {since} on"
+                );
             }
         }
     }

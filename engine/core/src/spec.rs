@@ -2,8 +2,10 @@
 //!
 //! The host parses and checks rules; what does not look like this is its mistake.
 
+use std::collections::HashSet;
 use std::fmt;
 
+use crate::ids::apart;
 use crate::leaves::{Condition, Measure};
 use crate::predicates::{Bound, Host, Op, Source, Test};
 use crate::sequences::Shape;
@@ -35,6 +37,8 @@ pub struct SegmentSpec {
     pub version: i64,
     pub revision: i64,
     pub paused: bool,
+    /// The number of the backfill that its new leaves wait for; 0: they have all there is.
+    pub backfill: i64,
     pub rule: Node,
 }
 
@@ -61,6 +65,8 @@ pub enum Node {
 /// Which events: their type, their name (None is any) and the tests that all must hold.
 pub struct PatternSpec {
     pub trail: u64,
+    /// The backfill that it is kept apart for; 0 for none.
+    pub backfill: i64,
     pub kind: Box<str>,
     pub name: Option<Box<str>>,
     pub tests: Vec<TestSpec>,
@@ -94,13 +100,50 @@ pub struct TestSpec {
 impl SegmentSpec {
     pub fn parse(json: &[u8]) -> Result<SegmentSpec, SpecInvalid> {
         let spec = Value::parse(json)?;
+        let mut rule = node(field(&spec, "rule")?)?;
+        let backfill = optional(&spec, "backfill")?.unwrap_or(0);
+        if backfill != 0 {
+            let new = list(&spec, "new_leaves")?.iter().map(id_of).collect::<Result<_, _>>()?;
+            rule.keep_apart(backfill, &new);
+        }
         Ok(SegmentSpec {
             key: text(&spec, "key")?,
             version: whole(&spec, "version")?,
             revision: whole(&spec, "revision")?,
             paused: *field(&spec, "paused")? == Value::Bool(true),
-            rule: node(field(&spec, "rule")?)?,
+            backfill,
+            rule,
         })
+    }
+}
+
+impl Node {
+    /// Gives what measures the new leaves ids of their own, for as long as a backfill is outstanding: what lacks its
+    /// history is never mixed with what has it.
+    fn keep_apart(&mut self, backfill: i64, new: &HashSet<u64>) {
+        match self {
+            Node::All(children) | Node::Any(children) => {
+                children.iter_mut().for_each(|child| child.keep_apart(backfill, new));
+            }
+            Node::Not(child) => child.keep_apart(backfill, new),
+            Node::Event(spec, _) if new.contains(&spec.leaf) => {
+                spec.series = apart(spec.series, backfill);
+                spec.leaf = apart(spec.leaf, backfill);
+                spec.pattern.keep_apart(backfill);
+            }
+            Node::Sequence(spec) if new.contains(&spec.id) => {
+                spec.id = apart(spec.id, backfill);
+                spec.patterns.iter_mut().for_each(|pattern| pattern.keep_apart(backfill));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl PatternSpec {
+    fn keep_apart(&mut self, backfill: i64) {
+        self.trail = apart(self.trail, backfill);
+        self.backfill = backfill;
     }
 }
 
@@ -224,6 +267,7 @@ fn sequence(spec: &Value) -> Result<SequenceSpec, SpecInvalid> {
 fn pattern(spec: &Value) -> Result<PatternSpec, SpecInvalid> {
     Ok(PatternSpec {
         trail: id(spec, "trail")?,
+        backfill: 0,
         kind: text(spec, "type")?,
         name: field(spec, "name")?.as_text().map(Box::from),
         tests: list(spec, "where")?.iter().map(test).collect::<Result<_, _>>()?,
@@ -287,8 +331,12 @@ fn optional(spec: &Value, name: &str) -> Result<Option<i64>, SpecInvalid> {
 
 /// Ids are hexadecimal: JSON's numbers are doubles to many.
 fn id(spec: &Value, name: &str) -> Result<u64, SpecInvalid> {
-    let digits = text(spec, name)?;
-    u64::from_str_radix(&digits, 16).map_err(|_| SpecInvalid(format!("{name} is {digits}")))
+    id_of(field(spec, name)?)
+}
+
+fn id_of(digits: &Value) -> Result<u64, SpecInvalid> {
+    let id = digits.as_text().and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    id.ok_or_else(|| SpecInvalid(format!("{digits:?} is no id")))
 }
 
 fn list<'a>(spec: &'a Value, name: &str) -> Result<&'a [Value], SpecInvalid> {

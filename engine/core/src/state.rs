@@ -19,7 +19,10 @@ use crate::value::Value;
 use crate::walk::{Kept, Walk};
 
 /// The first byte of a state. A version is read for as long as a savepoint of it can exist.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
+
+/// The one before: it knew of no offsets and of no backfills.
+const WITHOUT_HISTORY: u8 = 2;
 
 const INSTANT_BYTES: usize = 6;
 const NO_INSTANT: u64 = (1 << 48) - 1;
@@ -42,6 +45,21 @@ struct Move {
     since_ms: Option<i64>,
 }
 
+/// How far a profile is with a backfill that was outstanding when it was last touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backfill {
+    pub number: i64,
+    /// Every event from this offset on is fed to the new leaves as it comes, none before it; None where that is not
+    /// known yet.
+    pub from: Option<i64>,
+    /// The history before this offset has been fed to them.
+    pub fed: i64,
+    /// Whether its segments are asked: all of the history is in, or there is none.
+    pub open: bool,
+    /// Whether all of the history is in.
+    pub filled: bool,
+}
+
 /// One profile. Used by one thread at a time.
 pub struct State {
     pub profile_id: Box<str>,
@@ -57,6 +75,9 @@ pub struct State {
     pub armed_ms: i64,
     /// The program's revision that the state was brought to.
     pub revision: i64,
+    /// The offset behind the newest event that was processed; None before one whose offset is known.
+    pub position: Option<i64>,
+    pub backfills: Vec<Backfill>,
     pub computed: BTreeMap<Box<str>, Value>,
     pub lists: BTreeSet<Box<str>>,
     pub ids: Ids,
@@ -173,6 +194,8 @@ impl State {
             version: 0,
             armed_ms: 0,
             revision: 0,
+            position: None,
+            backfills: Vec::new(),
             computed: BTreeMap::new(),
             lists: BTreeSet::new(),
             ids: Ids::default(),
@@ -193,9 +216,10 @@ impl State {
 
     /// The state that `encode` wrote.
     pub fn decode(raw: Vec<u8>) -> Result<State, VersionUnknown> {
-        if raw.first() != Some(&VERSION) {
-            return Err(VersionUnknown(raw.first().copied()));
-        }
+        let version = match raw.first() {
+            Some(known @ (&VERSION | &WITHOUT_HISTORY)) => *known,
+            other => return Err(VersionUnknown(other.copied())),
+        };
         let from = &mut Reader { data: &raw, at: 1 };
         let mut state = State::new(from.text());
         state.created_ms = from.signed();
@@ -206,6 +230,10 @@ impl State {
         state.version = from.unsigned();
         state.armed_ms = from.signed();
         state.revision = from.signed();
+        if version != WITHOUT_HISTORY {
+            state.position = unpack_offset(from);
+            state.backfills = (0..from.length()).map(|_| Backfill::unpack(from)).collect();
+        }
         state.lists = (0..from.length()).map(|_| from.text().into()).collect();
         state.computed = unpack_values(from);
         state.ids = Ids::unpack(from);
@@ -239,6 +267,11 @@ impl State {
         into.unsigned(self.version);
         into.signed(self.armed_ms);
         into.signed(self.revision);
+        pack_offset(&mut into, self.position);
+        into.length(self.backfills.len());
+        for backfill in &self.backfills {
+            backfill.pack(&mut into);
+        }
         into.length(self.lists.len());
         for list in &self.lists {
             into.text(list);
@@ -401,6 +434,13 @@ impl State {
         Table { count, ids_at, dues_at, ends_at, trails_at }
     }
 
+    // --- backfills
+
+    /// Whether the segments of a backfill are asked.
+    pub fn is_open(&self, backfill: i64) -> bool {
+        self.backfills.iter().any(|known| known.number == backfill && known.open)
+    }
+
     // --- trails
 
     pub fn has_trail(&self, id: u64) -> bool {
@@ -408,6 +448,10 @@ impl State {
             Some(place) => !self.open[*place].gone,
             None => search(&self.raw, self.trails.ids_at, self.trails.count, id).is_ok(),
         }
+    }
+
+    pub fn has_trails(&self) -> bool {
+        self.trails.count > 0 || !self.open.is_empty()
     }
 
     /// Takes a trail's walk out, to be put back by `keep`; None where the profile was never on it.
@@ -618,6 +662,28 @@ impl State {
             self.raw.len() - self.trails.ids_at
         }
     }
+}
+
+impl Backfill {
+    fn pack(&self, into: &mut Writer) {
+        into.signed(self.number);
+        pack_offset(into, self.from);
+        into.signed(self.fed);
+        into.byte(u8::from(self.open) | u8::from(self.filled) << 1);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Backfill {
+        let (number, since, fed, flags) = (from.signed(), unpack_offset(from), from.signed(), from.byte());
+        Backfill { number, from: since, fed, open: flags & 1 != 0, filled: flags & 2 != 0 }
+    }
+}
+
+fn pack_offset(into: &mut Writer, offset: Option<i64>) {
+    into.unsigned(offset.map_or(0, |offset| offset as u64 + 1));
+}
+
+fn unpack_offset(from: &mut Reader<'_>) -> Option<i64> {
+    from.unsigned().checked_sub(1).map(|offset| offset as i64)
 }
 
 impl Open {

@@ -3,15 +3,18 @@
 //! What a leaf read when it was last looked at stands in the trail's `Walk`. Until its mark (a count or a sum of the
 //! trail) or its due instant is reached, the conditions that held then hold now, though the reading itself has moved on.
 
+use std::collections::BTreeSet;
+
 use crate::decimals::to_micros;
 use crate::evaluate::Step;
 use crate::event::Event;
+use crate::ids::apart;
 use crate::leaves::{Leaf, SeriesSpec, Trail};
 use crate::predicates::Source;
 use crate::program::Program;
 use crate::sequences::{held, occurrences, Times};
 use crate::series::{Family, Occurrence, Reading, Series};
-use crate::state::State;
+use crate::state::{Backfill, State};
 use crate::walk::{Kept, Walk, NEVER};
 
 /// How many events a trail notes before its series take them in.
@@ -48,7 +51,8 @@ pub fn note(program: &Program, state: &mut State, place: u32, event: &Event, ste
         look.set_marks();
         state.keep(trail.id, walk);
     }
-    let number = state.events;
+    // Every trail knows an event by one number, also where its history is fed to some of them later.
+    let number = event.offset.map_or(state.events, |offset| offset as u64);
     with_walk(program, state, place, |look| {
         look.note(event, number);
         look.look_around(event, step);
@@ -95,34 +99,103 @@ pub fn fall_due(program: &Program, state: &mut State, id: u64, step: &mut Step) 
 
 /// Forgets what no rule needs any more, and looks at every leaf over a trail that has changed.
 ///
-/// What stays of the leaves keeps its state. A new leaf begins with nothing: history is filled in by a backfill.
+/// What stays of the leaves keeps its state. A new leaf begins with nothing; that of a backfill is kept apart until its
+/// history is in.
 pub fn adopt(program: &Program, state: &mut State, step: &mut Step) {
-    let mut changed = Vec::new();
+    let mut changed = united(program, state);
     for id in state.trail_ids() {
         match program.trail_of.get(&id) {
             None => state.leave_trail(id),
-            Some(place) if program.trails[*place].revision > state.revision => {
+            Some(place) if program.trails[*place].revision > state.revision && !changed.contains(place) => {
                 with_walk(program, state, *place, |look| look.arrange());
-                changed.push(*place);
+                changed.insert(*place);
             }
             Some(_) => {}
         }
     }
     for place in changed {
-        with_walk(program, state, place, |look| {
-            for leaf in &look.trail.leaves {
-                look.look(*leaf, step);
-            }
-        });
-        for sequence in &program.trails[place].sequences {
-            look_at_sequence(program, state, *sequence, step);
-        }
-        with_walk(program, state, place, |look| look.set_marks());
+        look_at_all(program, state, place, step);
     }
     for key in state.computed.keys().filter(|key| !program.computed.contains_key(*key)) {
         step.computed.insert(key.clone(), None);
     }
     state.trait_dues.retain(|root, _| program.time_driven.contains_key(root));
+}
+
+/// Backfills that are no longer outstanding: what was kept apart for them joins what is kept for all rules. Gives the
+/// trails that it joined. Backfills that are new: the profile gets what comes from now on.
+fn united(program: &Program, state: &mut State) -> BTreeSet<u32> {
+    let mut joined = BTreeSet::new();
+    let over: Vec<i64> = state.backfills.iter().map(|known| known.number).collect();
+    for backfill in over.into_iter().filter(|number| !program.backfills.contains_key(number)) {
+        state.backfills.retain(|known| known.number != backfill);
+        for id in state.trail_ids() {
+            let shared = program.trail_of.get(&apart(id, backfill));
+            if let (None, Some(place)) = (program.trail_of.get(&id), shared) {
+                unite(program, state, id, *place, backfill);
+                joined.insert(*place);
+            }
+        }
+    }
+    for number in program.backfills.keys() {
+        if !state.backfills.iter().any(|known| known.number == *number) {
+            // Of a profile that begins now there is no history, as far as anybody can know.
+            let open = state.created_ms == 0;
+            let from = state.position;
+            state.backfills.push(Backfill { number: *number, from, fed: 0, open, filled: false });
+        }
+    }
+    joined
+}
+
+fn unite(program: &Program, state: &mut State, id: u64, place: u32, backfill: i64) {
+    let trail = &program.trails[place];
+    let mut kept_apart = state.take(id).expect("the profile is on it");
+    state.leave_trail(id);
+    kept_apart.notes.iter_mut().for_each(|note| note.id = apart(note.id, backfill));
+    kept_apart.slots.iter_mut().for_each(|slot| slot.id = apart(slot.id, backfill));
+    if !state.has_trail(trail.id) {
+        let walk = Walk::new(&trail.plan.ways, trail.plan.kept.iter().copied());
+        state.keep(trail.id, Box::new(walk));
+    }
+    with_walk(program, state, place, |look| {
+        look.arrange();
+        let mut other = Look { walk: &mut kept_apart, ..*look };
+        other.arrange();
+        look.unite(&mut kept_apart);
+    });
+}
+
+/// History of a backfill: the event joins those of its trails that it matches. Nothing is decided by it.
+pub fn feed(program: &Program, state: &mut State, trails: &[u32], event: &Event) {
+    // What is read on the way is read again at the end of the history.
+    let unread = &mut Step::default();
+    for trail in trails {
+        note(program, state, *trail, event, unread);
+    }
+    for trail in trails {
+        settle_if_long(program, state, *trail);
+    }
+}
+
+/// The history of a backfill is in: looks at everything that it was for.
+pub fn look_at_history(program: &Program, state: &mut State, backfill: i64, step: &mut Step) {
+    for place in &program.backfills[&backfill].trails {
+        look_at_all(program, state, *place, step);
+    }
+}
+
+/// Looks at every leaf and sequence over a trail.
+fn look_at_all(program: &Program, state: &mut State, place: u32, step: &mut Step) {
+    with_walk(program, state, place, |look| {
+        for leaf in &look.trail.leaves {
+            look.look(*leaf, step);
+        }
+    });
+    for sequence in &program.trails[place].sequences {
+        look_at_sequence(program, state, *sequence, step);
+    }
+    with_walk(program, state, place, |look| look.set_marks());
 }
 
 /// Decides the sequences that an event of the trail may have changed; one that came `late` may change any.
@@ -433,6 +506,27 @@ impl Look<'_> {
             note.mark = None;
         }
         *self.walk = arranged;
+    }
+
+    /// Takes in what another walk of the same trail has kept; both were arranged.
+    fn unite(&mut self, other: &mut Walk) {
+        self.walk.count = self.walk.count.max(other.count);
+        self.walk.last_ms = self.walk.last_ms.max(other.last_ms);
+        let mut theirs = Look { walk: other, ..*self };
+        for series in &self.trail.series {
+            let family = self.program.series[*series].family;
+            let kept = theirs.with_series(*series, |_, kept| std::mem::replace(kept, Series::new(family)));
+            self.with_series(*series, |_, known| known.unite(kept));
+        }
+        if let Some(kept) = theirs.with_times(std::mem::take) {
+            self.with_times(|known| known.unite(kept));
+        }
+        for note in std::mem::take(&mut theirs.walk.notes) {
+            if self.walk.note(note.id).is_none() {
+                self.walk.notes.push(note);
+            }
+        }
+        self.walk.changed = true;
     }
 }
 

@@ -6,7 +6,7 @@ mod host;
 use std::collections::{BTreeSet, HashSet};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-use audience_engine_core::evaluate::{self, Change};
+use audience_engine_core::evaluate::{self, Change, History};
 use audience_engine_core::event::Event;
 use audience_engine_core::explain;
 use audience_engine_core::ids::hash_of;
@@ -16,6 +16,7 @@ use audience_engine_core::state::State;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::convert::{fields_to_python, from_python, to_python};
@@ -42,16 +43,18 @@ struct PyEvent(Event);
 
 #[pymethods]
 impl PyEvent {
-    /// Reads a record of the log; None where it is of another kind than an event.
+    /// Reads a record of the log; None where it is of another kind than an event. Its offset and a space may stand
+    /// before it.
     #[staticmethod]
     fn parse(data: &[u8]) -> PyResult<Option<PyEvent>> {
-        let event = Event::parse(data).map_err(|malformed| PyValueError::new_err(malformed.0))?;
+        let event = Event::parse_logged(data).map_err(|malformed| PyValueError::new_err(malformed.0))?;
         Ok(event.map(PyEvent))
     }
 
     /// An event that was decoded elsewhere: anything with the attributes of `audience.events.model.Event`.
     #[staticmethod]
-    fn of(decoded: &Bound<'_, PyAny>) -> PyResult<PyEvent> {
+    #[pyo3(signature = (decoded, offset=None))]
+    fn of(decoded: &Bound<'_, PyAny>, offset: Option<i64>) -> PyResult<PyEvent> {
         let text = |name: &str| -> PyResult<Box<str>> { Ok(decoded.getattr(name)?.extract::<String>()?.into()) };
         let value = |name: &str| from_python(&decoded.getattr(name)?);
         let mut event = Event::blank();
@@ -63,6 +66,7 @@ impl PyEvent {
         event.name = text("name")?;
         event.time_ms = decoded.getattr("time_ms")?.extract()?;
         event.received_ms = decoded.getattr("received_ms")?.extract()?;
+        event.offset = offset;
         event.properties = value("properties")?;
         event.traits = value("traits")?;
         event.set_context(value("context")?);
@@ -324,6 +328,12 @@ impl PyProgram {
         })
     }
 
+    /// The numbers of the backfills that are outstanding.
+    #[getter]
+    fn backfills(&self) -> Vec<i64> {
+        self.0.backfills.keys().copied().collect()
+    }
+
     fn nodes<'py>(&self, py: Python<'py>, segment: &str, state: &mut PyState) -> PyResult<Bound<'py, PyList>> {
         let program = &self.0;
         let place = program.by_hash.get(&hash_of(&[segment])).ok_or_else(|| PyKeyError::new_err(segment.to_owned()))?;
@@ -348,6 +358,27 @@ fn on_time(program: &mut PyProgram, state: &mut PyState, now_ms: i64) -> PyResul
 }
 
 #[pyfunction]
+fn on_history(
+    program: &mut PyProgram,
+    state: &mut PyState,
+    backfills: Vec<i64>,
+    cut: i64,
+    events: Vec<(i64, PyBackedBytes)>,
+    last: bool,
+    now_ms: i64,
+) -> PyResult<PyOutcome> {
+    let mut read = Vec::with_capacity(events.len());
+    for (offset, data) in &events {
+        let event = Event::parse(data).map_err(|malformed| PyValueError::new_err(malformed.0))?;
+        let mut event = event.ok_or_else(|| PyValueError::new_err("a part of a history is no event"))?;
+        event.offset = Some(*offset);
+        read.push(event);
+    }
+    let history = History { backfills: &backfills, cut, events: &read, last };
+    guarded(|| evaluate::on_history(&mut program.0, &mut state.0, &history, now_ms).into())
+}
+
+#[pyfunction]
 fn on_lists(program: &mut PyProgram, state: &mut PyState, lists: HashSet<String>, now_ms: i64) -> PyResult<PyOutcome> {
     let lists: BTreeSet<Box<str>> = lists.into_iter().map(String::into_boxed_str).collect();
     guarded(|| evaluate::on_lists(&mut program.0, &mut state.0, lists, now_ms).into())
@@ -362,6 +393,7 @@ fn audience_engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyProgram>()?;
     module.add_function(wrap_pyfunction!(on_event, module)?)?;
     module.add_function(wrap_pyfunction!(on_time, module)?)?;
+    module.add_function(wrap_pyfunction!(on_history, module)?)?;
     module.add_function(wrap_pyfunction!(on_lists, module)?)?;
     module.add("StateVersionUnknown", module.py().get_type::<StateVersionUnknown>())?;
     module.add("EngineError", module.py().get_type::<EngineError>())?;

@@ -241,6 +241,8 @@ class MemorySegmentCatalog(Away):
             revision=self.revision,
             created_ms=created_ms,
             updated_ms=now_ms,
+            saved_revision=self.revision,
+            revised_ms=now_ms,
         )
         self.segments[workspace, draft.key] = segment
         self.refers_to[workspace, draft.key] = draft.refers_to

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.differential import mismatches
+from tests.differential import mismatches, mismatches_backfilled
 from tests.generate import pair
 
 FIRST = 1_000_000
@@ -13,3 +13,9 @@ CHUNK = 20
 def test_the_engine_agrees_with_the_oracle(first: int) -> None:
     for number in range(first, first + CHUNK):
         assert list(mismatches(pair(number))) == [], f"pair {number}"
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + 300, CHUNK))
+def test_a_segment_that_is_filled_from_the_archive_agrees_too(first: int) -> None:
+    for number in range(first, first + CHUNK):
+        assert list(mismatches_backfilled(pair(number), seed=number)) == [], f"pair {number}"

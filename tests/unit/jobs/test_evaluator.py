@@ -8,14 +8,19 @@ import msgspec
 import pytest
 
 from audience.adapters.regex import compile_regex
+from audience.engine.lowering import leaves_of
+from audience.rules import parse_rule
 from audience.wire import topics
 from audience.wire.topics import (
+    BackfillCommand,
     ComputedTraitRecord,
     EventRecord,
     ExplainCommand,
     MembershipChange,
+    OutstandingBackfill,
     ProfileListsRecord,
     ProfileRecord,
+    ReplayCommand,
     SegmentRecord,
 )
 from flink_jobs.rule_evaluation.evaluator import EPOCH_BITS, Evaluator, Step
@@ -107,6 +112,60 @@ def operator() -> Operator:
     found = Operator()
     found.segment("buyers", BUYERS)
     return found
+
+
+def test_a_segment_waits_for_its_history(operator: Operator) -> None:
+    """Inputs come behind their offsets; what was accepted before the segment was defined is in the lake."""
+    rule = {"event": "Order Completed", "within": "365d", "is": {"gte": 2}}
+    archived = [
+        EventRecord(
+            workspace="demo", source="s", profile_id="u", message_id=f"m{offset}", type="track",
+            name="Order Completed", time_ms=NOW_MS, received_ms=NOW_MS,
+        )
+        for offset in (3, 7)
+    ]  # fmt: skip
+    for offset, event in zip((3, 7), archived, strict=True):
+        operator.input("demo:u", f"{offset} {topics.encode(event).decode()}")
+    leaves = tuple(leaves_of(parse_rule(rule, regex=compile_regex)))
+    record = SegmentRecord(
+        workspace="demo", key="yearly", revision=2, version=1, status="live",
+        rule=msgspec.Raw(msgspec.json.encode(rule)), backfill=OutstandingBackfill(5, leaves),
+    )  # fmt: skip
+    operator.evaluator.define(topics.encode(record).decode())
+    command = BackfillCommand(
+        workspace="demo", profile_id="u", backfills=(5,), cut=9, last=True,
+        events=((3, msgspec.Raw(topics.encode(archived[0]))), (7, msgspec.Raw(topics.encode(archived[1])))),
+    )  # fmt: skip
+    change, profile = operator.input("demo:u", f"0 {topics.encode(command).decode()}")
+    assert (change.segment, change.change) == ("yearly", "entered")
+    assert {each.segment for each in profile.segments} == {"buyers", "yearly"}
+    assert operator.evaluator.counters.history == 2
+    assert operator.input("demo:u", f"1 {topics.encode(command).decode()}") == []
+
+
+def test_archived_events_are_taken_in_by_a_job_without_state(operator: Operator) -> None:
+    """They are told of once, with what they come to; their copies count once; live events may have come first."""
+    archived = [
+        msgspec.Raw(
+            topics.encode(
+                EventRecord(
+                    workspace="demo", source="s", profile_id="u", message_id=f"m{number}", type="track",
+                    name="Order Completed", time_ms=NOW_MS - 1000 * number, received_ms=NOW_MS - 1000 * number,
+                )
+            )
+        )
+        for number in (1, 2, 1)
+    ]  # fmt: skip
+    live = EventRecord(
+        workspace="demo", source="s", profile_id="u", message_id="m0", type="identify",
+        time_ms=NOW_MS, received_ms=NOW_MS, traits={"plan": "pro"},
+    )  # fmt: skip
+    assert len(operator.input("demo:u", f"90 {topics.encode(live).decode()}")) == 1
+    command = ReplayCommand(workspace="demo", profile_id="u", events=tuple(archived))
+    change, profile = operator.input("demo:u", f"0 {topics.encode(command).decode()}")
+    assert (change.segment, change.change) == ("buyers", "entered")
+    assert (profile.traits, [each.segment for each in profile.segments]) == ({"plan": "pro"}, ["buyers"])
+    assert len(operator.input("demo:u", f"1 {topics.encode(command).decode()}")) == 1
 
 
 def test_membership_and_profile_are_told(operator: Operator) -> None:

@@ -66,6 +66,8 @@ class Nothing:
     async def sample(self, at_ms: int) -> None: ...
     async def thin(self, now_ms: int) -> None: ...
     async def forget(self, before_ms: int) -> None: ...
+    async def newest(self, *_: object) -> dict[str, Any]:
+        return {}
 
 
 class Outside:
@@ -98,6 +100,7 @@ class Outside:
             progress=self.progress,
             external_ids=self.nothing,
             sending=self.nothing,
+            backfills=self.nothing,
         )
 
 
