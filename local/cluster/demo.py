@@ -20,6 +20,7 @@ from local.sample import job as sample
 
 NEEDED_BYTES: Final = int(5.5 * 1024) * MIB
 LOOK_EVERY_S: Final = 3.0
+APIS: Final = ("ingest-api", "segment-api")
 Ask = Callable[[str], bool]
 
 
@@ -53,8 +54,8 @@ def up(settings: DemoSettings, layout: Layout, console: Console, ask: Ask) -> No
         )
         sample.run(target, layout.sample_file, console)
         progress.say(f"\nFrom nothing to the table: {progress.elapsed_s:.0f} s.")
-    for name, port in ports.items():
-        progress.say(f"  {name:<14} http://{node}:{port}/docs")
+    for name in APIS:
+        progress.say(f"  {name:<14} http://{node}:{ports[name]}/docs")
     progress.say("\n  make demo-status           pods, restarts, consumer lag")
     progress.say("  make demo-logs PART=flink  what a part says")
     progress.say("  make demo-down             remove it all")

@@ -9,6 +9,8 @@ import yaml
 from tests.chart.rendering import CHART, Resource, amount, overlay, pods, rendered
 
 GI = 2**30
+OF_THE_CLUSTER = 0.3
+"""Cores that a small cluster's own pods request: names, metrics, storage, ingress."""
 RESERVED_CONNECTIONS = 3
 """PostgreSQL keeps so many for its superuser, where it is not told otherwise."""
 
@@ -32,6 +34,15 @@ def test_the_demo_fits(kind: str, resource: str, at_most: float) -> None:
 
 def told_of(values: dict[str, Any], area: str, key: str) -> object:
     return values.get(area, {}).get(key)
+
+
+def test_an_upgrade_of_the_demo_finds_room_on_two_cores() -> None:
+    """A new pod of a Deployment runs beside the old one for a while, and the Job of the upgrade before both."""
+    found = pods(rendered("demo"))
+    cores = {owner: largest(each, lambda c: c["resources"]["requests"]["cpu"]) for owner, each in found.items()}
+    stay = sum(each for owner, each in cores.items() if not owner.startswith("Job/"))
+    comes = max(each for owner, each in cores.items() if owner.startswith(("Deployment/", "Job/")))
+    assert stay + comes <= 2 - OF_THE_CLUSTER
 
 
 @pytest.mark.parametrize("name", ["demo", "production"])

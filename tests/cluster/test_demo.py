@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,8 +19,9 @@ import pytest
 
 from local.sample.segments import SEGMENTS
 from local.settings import ROOT
+from tests.cluster import pages
 from tests.cluster.conftest import NAMESPACE, Demo, found, helm, kubectl, values_files
-from tests.faults.trial import Rules, Trial, while_sending
+from tests.faults.trial import Rules, Trial
 
 CHART = str(ROOT / "helm/audience-manager")
 PARTS = (
@@ -28,6 +30,9 @@ PARTS = (
     ("prometheus", "prometheus"),
 )  # fmt: skip
 EVENTS_PER_S = 60.0
+PEOPLE = 40
+APART = 100_000
+"""The people of one trial are others than those of any other."""
 SAMPLE = frozenset(each.key for each in SEGMENTS)
 
 
@@ -112,17 +117,31 @@ def memory(pod: str, container: str) -> Memory:
     return Memory(int(highest), int(limit), int(killed))
 
 
+async def send_until(trial: Trial, first: int, harm: Callable[[], object]) -> int:
+    """Send histories of more and more people until the harm is done, and one round after it; gives how many events."""
+    doing = asyncio.create_task(asyncio.to_thread(harm))
+    sent, last, number = 0, False, first
+    while not last:
+        last = doing.done()
+        sent += await trial.send(PEOPLE, number, EVENTS_PER_S)
+        number += PEOPLE
+    await doing
+    return sent
+
+
 def trial_with(demo: Demo, first: int, harm: Callable[[], object]) -> None:
     """Events flow while harm is done; afterwards every membership is the oracle's."""
     trial = Trial(demo.addresses(), Rules.random(12, first))
     asyncio.run(trial.save_rules())
     try:
-        sent = asyncio.run(while_sending(trial.send(80, first, EVENTS_PER_S), harm))
+        began = time.monotonic()
+        sent = asyncio.run(send_until(trial, first, harm))
+        took_s = time.monotonic() - began
         asyncio.run(trial.settle())
         verdict = asyncio.run(trial.verdict())
     finally:
         asyncio.run(trial.remove_rules())
-    print(f"{sent} events; {verdict}")
+    print(f"{sent} events in {took_s:.0f} s; {verdict}")
     assert verdict.wrong == []
     assert verdict.compared > 100
 
@@ -226,6 +245,11 @@ def test_no_secret_is_shown_by_helm_or_logged(demo: Demo) -> None:
         assert password not in kubectl("-n", NAMESPACE, "logs", name, "--all-containers")
 
 
+@pytest.mark.parametrize("command", pages.of_namespace(NAMESPACE))
+def test_a_command_of_the_pages(demo: Demo, command: str, tmp_path: Path) -> None:
+    assert pages.run(command, pages.folder_for_commands(tmp_path))
+
+
 def test_an_upgrade_and_a_rollback_lose_nothing(demo: Demo) -> None:
     def change() -> None:
         where = ("--namespace", NAMESPACE)
@@ -234,13 +258,13 @@ def test_an_upgrade_and_a_rollback_lose_nothing(demo: Demo) -> None:
         helm("rollback", "audience-manager", *where, "--wait")
         wait_until_ready()
 
-    trial_with(demo, 500, change)
+    trial_with(demo, APART, change)
 
 
 @pytest.mark.parametrize(("component", "container"), PARTS, ids=[container for _, container in PARTS])
 def test_a_killed_part_comes_back_and_the_oracle_agrees(demo: Demo, component: str, container: str) -> None:
-    number = 1_000 + 100 * [each for _, each in PARTS].index(container)
-    trial_with(demo, number, lambda: kill(component, container))
+    number = 2 + [each for _, each in PARTS].index(container)
+    trial_with(demo, number * APART, lambda: kill(component, container))
 
 
 def test_uninstall_leaves_nothing(demo: Demo) -> None:

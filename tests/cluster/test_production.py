@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import yaml
 
 from local.cluster.prepare import prepare
 from local.settings import ROOT
+from tests.cluster import pages
 from tests.cluster.conftest import found, helm, kubectl
 
 NAMESPACE = "audience-manager-prod"
@@ -28,6 +30,12 @@ FAST = "fast-ssd"
 CLAIMED = ("ingest-api",)
 THREE = ("ingest-api", "segment-api", "projection")
 ONE = ("archive",)
+
+NOT_HERE = {
+    "helm install audience-manager helm/audience-manager": "it is installed so already",
+    "kubectl apply -f k8s/storage-classes.yaml": "the classes are there, and the pages' name a cloud's provisioner",
+    "kubectl logs -f job/verify-now -n audience-manager-prod": "pods that pretend log nothing",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,3 +272,10 @@ def test_without_a_zone_a_majority_of_everything_is_left(installed: None, nodes:
         # As after every zone that comes back: the pods that went elsewhere are spread anew.
         for name in ("segment-api", "projection", "archive"):
             kubectl("-n", NAMESPACE, "rollout", "restart", f"deployment/{name}")
+
+
+@pytest.mark.parametrize("command", [*pages.of_namespace(NAMESPACE), *pages.of_no_namespace()])
+def test_a_command_of_the_pages(installed: None, command: str, tmp_path: Path) -> None:
+    if reason := NOT_HERE.get(command.split(" --namespace", maxsplit=1)[0]):
+        pytest.skip(reason)
+    pages.run(command, pages.folder_for_commands(tmp_path))
