@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from local.cluster import chart, images
-from local.cluster.kube import MIB, Cluster, ClusterAway
+from local.cluster.kube import MIB, Cluster
 from local.cluster.settings import DemoSettings
 from local.lag import GROUPS
 from local.layout import Layout
 from local.progress import Progress
 from local.sample import job as sample
+from services.operations.cluster.kube import ClusterAway
 
 NEEDED_BYTES: Final = int(5.5 * 1024) * MIB
 LOOK_EVERY_S: Final = 3.0

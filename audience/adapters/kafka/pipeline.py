@@ -35,6 +35,7 @@ class KafkaPipeline:
     """Implements `audience.ports.evaluation.Pipeline`. `stores` are the consumer groups of the projection."""
 
     def __init__(self, bootstrap: str, event_log: EventLog, job: str, stores: Sequence[str]) -> None:
+        self._bootstrap = bootstrap
         self._admin = open_admin(bootstrap)
         self._event_log = event_log
         self._job = job
@@ -48,6 +49,8 @@ class KafkaPipeline:
         try:
             look, partitions = await asyncio.to_thread(self._look)
         except KafkaException as error:
+            # Begin with a new client: one that saw its only broker end may never find it again.
+            self._admin = open_admin(self._bootstrap)
             raise EventLogUnavailable(f"Kafka: {error.args[0].str()}") from error
         if partitions != len(self._questions):
             self._questions = _questions(partitions)

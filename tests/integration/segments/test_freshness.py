@@ -14,6 +14,9 @@ from tests.integration.segments.conftest import World, until
 
 pytestmark = pytest.mark.platform
 
+AWAY_S = 20
+"""Longer than a question to Kafka may take."""
+
 FRESH_S = 20
 """On a machine whose cores others use as well; on a quiet one it is 3."""
 
@@ -52,6 +55,20 @@ async def test_a_silent_system_is_fresh_and_a_stuck_one_is_not(platform: Any, wo
         os.kill(pid, signal.SIGCONT)
     seen = stuck
     await until(moved, expected=True, within_s=60)
+
+
+async def test_freshness_is_told_again_after_the_broker_was_away(platform: Any, world: World) -> None:
+    key = await world.segment()
+    pid, until_s = platform.kill("kafka"), time.monotonic() + AWAY_S
+    while time.monotonic() < until_s:
+        if platform.programs()["kafka"].pid not in (0, pid):
+            pid = platform.kill("kafka")
+        await asyncio.sleep(0.2)
+
+    async def fresh() -> bool:
+        return await age_s(world, key) < FRESH_S
+
+    await until(fresh, expected=True, within_s=120)
 
 
 async def metric_s(world: World, key: str) -> float:
