@@ -223,8 +223,7 @@ class Trial:
 
             async def of(person: str) -> frozenset[str]:
                 async with limit:
-                    answer = await api.get(f"/v1/profiles/{quote(person)}/segments")
-                assert answer.status_code == 200, answer.text
+                    answer = await _answered(api, f"/v1/profiles/{quote(person)}/segments")
                 return frozenset(each["key"] for each in answer.json()["segments"])
 
             return dict(zip(self.people, await asyncio.gather(*map(of, self.people)), strict=True))
@@ -269,6 +268,15 @@ def _call(person: str, event: Mapping[str, Any], generated_now_ms: int) -> Call:
         return {**body, "timestamp": moment.isoformat(timespec="milliseconds")}
 
     return at
+
+
+async def _answered(api: httpx.AsyncClient, path: str) -> httpx.Response:
+    """A read; again where the service is too busy for it, as it asks to."""
+    deadline = time.monotonic() + ACCEPTED_FOR_S
+    while (answer := await api.get(path)).status_code == 503 and time.monotonic() < deadline:
+        await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
+    assert answer.status_code == 200, answer.text
+    return answer
 
 
 async def _until_accepted(ingest: httpx.AsyncClient, calls: Sequence[dict[str, Any]]) -> None:
