@@ -45,7 +45,7 @@ MARGIN_MS: Final = 4_000
 
 
 class Refused(Exception):
-    """ingest-api did not answer, or not with 200."""
+    """An API did not answer, or not with 200."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,10 +272,17 @@ def _call(person: str, event: Mapping[str, Any], generated_now_ms: int) -> Call:
 
 async def _answered(api: httpx.AsyncClient, path: str) -> httpx.Response:
     """A read; again where the service is too busy for it, as it asks to."""
-    deadline = time.monotonic() + ACCEPTED_FOR_S
-    while (answer := await api.get(path)).status_code == 503 and time.monotonic() < deadline:
-        await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
-    assert answer.status_code == 200, answer.text
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(Refused),
+        wait=wait_random_exponential(max=2),
+        stop=stop_after_delay(ACCEPTED_FOR_S),
+        reraise=True,
+    ):
+        with attempt:
+            answer = await api.get(path)
+            if answer.status_code == 503:
+                raise Refused(answer.text)
+            assert answer.status_code == 200, answer.text
     return answer
 
 
