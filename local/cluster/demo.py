@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
 from local.cluster import chart, images
 from local.cluster.kube import MIB, Cluster
@@ -18,6 +17,7 @@ from local.layout import Layout
 from local.progress import Progress
 from local.sample import job as sample
 from services.operations.cluster.kube import ClusterAway
+from services.operations.cluster.showing import table_of
 
 NEEDED_BYTES: Final = int(5.5 * 1024) * MIB
 LOOK_EVERY_S: Final = 3.0
@@ -77,12 +77,7 @@ def status(settings: DemoSettings, console: Console) -> bool:
     """Print the pods and the lag. True when every pod is healthy."""
     cluster = Cluster()
     pods = cluster.pods(settings.namespace)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("pod", "ready", "restarts", "state", "node"):
-        table.add_column(title)
-    for pod in pods:
-        table.add_row(pod.name, f"{pod.ready}/{pod.containers}", str(pod.restarts), pod.said, pod.node)
-    console.print(table)
+    console.print(table_of(pods))
     lag = behind(settings, cluster)
     console.print(f"Consumer lag: {'unknown' if lag is None else lag}", highlight=False)
     return bool(pods) and all(pod.healthy for pod in pods)

@@ -1,6 +1,7 @@
 """The cluster that KUBECONFIG points to: which one it is, what it has room for, how the release's pods are."""
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -97,10 +98,16 @@ class Cluster:
         if name not in {each.metadata.name for each in called(self._core.list_namespace).items}:
             called(self._core.create_namespace, body)
 
-    def remove_namespace(self, name: str) -> None:
-        """Remove it with everything in it."""
-        if name in {each.metadata.name for each in called(self._core.list_namespace).items}:
-            called(self._core.delete_namespace, name)
+    def remove_namespace(self, name: str, within_s: float = 180) -> None:
+        """Remove it with everything in it, and wait until it is gone: nothing can be made in one that goes."""
+        deadline, told = time.monotonic() + within_s, False
+        while name in {each.metadata.name for each in called(self._core.list_namespace).items}:
+            if not told:
+                called(self._core.delete_namespace, name)
+                told = True
+            if time.monotonic() > deadline:
+                raise ClusterAway(f"the namespace {name} is not gone after {within_s:g} s")
+            time.sleep(1)
 
 
 def _requested(pod: Any) -> Decimal:

@@ -301,3 +301,7 @@ def test_uninstall_leaves_nothing(demo: Demo) -> None:
         if each["metadata"]["name"] not in ("kube-root-ca.crt", "default")
     ]
     assert left == []
+    demo.run("down")
+    assert NAMESPACE not in [each["metadata"]["name"] for each in found("namespaces", NAMESPACE)]
+    volumes = found("persistentvolumes", NAMESPACE)
+    assert [each for each in volumes if each["spec"].get("claimRef", {}).get("namespace") == NAMESPACE] == []

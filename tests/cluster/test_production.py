@@ -35,6 +35,7 @@ NOT_HERE = {
     "helm install audience-manager helm/audience-manager": "it is installed so already",
     "kubectl apply -f k8s/storage-classes.yaml": "the classes are there, and the pages' name a cloud's provisioner",
     "kubectl logs -f job/verify-now -n audience-manager-prod": "pods that pretend log nothing",
+    "kubectl exec deploy/projection -n audience-manager-prod -- audience-ops stores repair": "nor do they run anything",
 }
 
 
@@ -83,7 +84,7 @@ def by_zone() -> dict[str, Counter[str]]:
 def stand_ins() -> list[StandIn]:
     """By the operators' resources as the chart renders them."""
     text = helm("template", "audience-manager", CHART, *WHERE)
-    by = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in yaml.safe_load_all(text) if each}
+    by = {(each["kind"], each["metadata"]["name"]): each.get("spec", {}) for each in yaml.safe_load_all(text) if each}
     made = []
     for pool in ("broker", "controller"):
         spec = by["KafkaNodePool", pool]
@@ -94,7 +95,10 @@ def stand_ins() -> list[StandIn]:
     for part in ("jobManager", "taskManager"):
         flink = by["FlinkDeployment", "flink"][part]
         asked = flink["resource"]
-        resources = {"requests": {"cpu": str(asked["cpu"]), "memory": asked["memory"].replace("g", "Gi")}}
+        settings, gib = by["FlinkDeployment", "flink"]["flinkConfiguration"], int(asked["memory"].removesuffix("g"))
+        limit = gib * float(settings[f"kubernetes.{part.lower()}.memory.limit-factor"])
+        requests = {"cpu": str(asked["cpu"]), "memory": f"{gib}Gi"}
+        resources = {"requests": requests, "limits": {"memory": f"{limit:g}Gi"}}
         replicas = flink.get("replicas", 6)
         spread = flink["podTemplate"]["spec"]["topologySpreadConstraints"]
         made.append(StandIn(f"flink-{part.lower()}", replicas, resources, spread))
@@ -164,12 +168,14 @@ def prepared(pretended: None, nodes: list[Any]) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def installed(prepared: None) -> Iterator[None]:
+    sets = yaml.safe_dump_all([stateful_set(each) for each in stand_ins()])
     helm("install", "audience-manager", CHART, *WHERE)
-    sets = [stateful_set(each) for each in stand_ins()]
-    kubectl("-n", NAMESPACE, "apply", "--filename", "-", given=yaml.safe_dump_all(sets))
-    yield
-    kubectl("-n", NAMESPACE, "delete", "statefulsets", "--selector", "stand-in=yes")
-    helm("uninstall", "audience-manager", "--namespace", NAMESPACE)
+    try:
+        kubectl("-n", NAMESPACE, "apply", "--filename", "-", given=sets)
+        yield
+    finally:
+        kubectl("-n", NAMESPACE, "delete", "statefulsets", "--selector", "stand-in=yes")
+        helm("uninstall", "audience-manager", "--namespace", NAMESPACE)
 
 
 def wanted() -> dict[str, int]:

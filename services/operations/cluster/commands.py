@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from services.operations.cluster import restoring
 from services.operations.cluster.kube import FLINK, ClusterAway, Namespace, NotDone
+from services.operations.cluster.showing import table_of
 from services.operations.running import fail
 
 JOB: Final = "flink"
@@ -34,12 +34,7 @@ def status(namespace: NamespaceOption) -> None:
     with _told():
         where = Namespace(namespace)
         pods, job = where.pods(), where.get(FLINK, JOB)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("pod", "ready", "restarts", "state", "node"):
-        table.add_column(title)
-    for pod in pods:
-        table.add_row(pod.name, f"{pod.ready}/{pod.containers}", str(pod.restarts), pod.said, pod.node)
-    Console().print(table)
+    Console().print(table_of(pods))
     well = bool(pods) and all(pod.healthy for pod in pods)
     if job is not None:
         state = _state(job)

@@ -16,8 +16,9 @@ DATABASE: Final = "audience"
 COMPONENT: Final = "app.kubernetes.io/component"
 SCRIPT: Final = """\
 set -eu
-pg_dump --format=custom --no-owner --no-acl --file=/tmp/before.dump "$BEFORE"
-pg_restore --clean --if-exists --no-owner --no-acl --single-transaction --dbname="$LIVE" /tmp/before.dump
+dump="${TMPDIR:-/tmp}/before.dump"
+pg_dump --format=custom --no-owner --no-acl --file="$dump" "$BEFORE"
+pg_restore --clean --if-exists --no-owner --no-acl --single-transaction --dbname="$LIVE" "$dump"
 echo restored
 """
 
