@@ -52,6 +52,13 @@ class Storage(Values):
     storage_class_name: Name = Field(default="", description="Empty: the cluster's default.")
 
 
+class ClaimedStorage(Values):
+    """A claim that stays as long as the release."""
+
+    size: Quantity
+    storage_class_name: Name = Field(default="", description="Empty: the cluster's default.")
+
+
 class SecretKey(Values):
     """A Secret of the release's namespace, which the chart does not make."""
 
@@ -70,8 +77,11 @@ class Autoscaling(Values):
     )
 
 
+Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4,5}$")]
+
+
 class Schedule(Values):
     """In cron's notation."""
 
-    schedule: Annotated[str, Field(pattern=r"^\S+( \S+){4,5}$")]
+    schedule: Cron
     retention_days: int = Field(default=30, ge=1)

@@ -36,6 +36,10 @@ class Process(Values):
     postgres_connections: int = Field(default=4, ge=0, description="What one replica opens at most; counted, not set.")
     lag_metric: str = Field(default="", description="The gauge of records that are yet to be read.")
     kafka_groups: list[str] = Field(default_factory=list, description="Consumer groups, for Kafka's access control.")
+    kafka_watches: list[str] = Field(
+        default_factory=list,
+        description="Topics and, with `group:` before them, groups whose ends and progress it asks for.",
+    )
     kafka_reads: list[str] = Field(default_factory=list)
     kafka_writes: list[str] = Field(default_factory=list)
     env: Strings = Field(default_factory=dict, description="More variables; never a secret.")

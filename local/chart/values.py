@@ -4,7 +4,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from local.chart.common import Image, Name, Quantity, Resources, Storage, Strings, Values
+from local.chart.common import (
+    ClaimedStorage,
+    Cron,
+    Image,
+    Name,
+    Quantity,
+    Resources,
+    SecretKey,
+    Storage,
+    Strings,
+    Values,
+)
 from local.chart.processes import Prepare, Process, Workers
 from local.chart.stores import Aerospike, Flink, Kafka, Postgres
 
@@ -106,8 +117,23 @@ class ExternalSecretStore(Values):
 
 
 class Lake(Values):
-    url: Annotated[str, Field(pattern=r"^((s3|file)://\S+)?$")] = ""
-    env: Strings = Field(default_factory=dict)
+    """Where archived events lie: s3:// or, on one node, a folder of a claim of the release's."""
+
+    url: Annotated[str, Field(pattern=r"^(s3|file)://\S+$")]
+    storage: ClaimedStorage = Field(description="The claim of a file:// lake.")
+    credentials_secret: SecretKey = Field(
+        default=SecretKey(), description="With ACCESS_KEY_ID and ACCESS_SECRET_KEY; empty: the pods' own role."
+    )
+    env: Strings = Field(default_factory=dict, description="AWS_REGION, AWS_ENDPOINT_URL and such; never a secret.")
+
+
+class Verify(Values):
+    """A CronJob that compares the stores with the topic that they are made from: `audience-ops stores verify`."""
+
+    enabled: bool = False
+    schedule: Cron = "30 4 * * *"
+    resources: Resources
+    postgres_connections: int = Field(default=2, ge=1, description="What it opens at most; counted, not set.")
 
 
 class Tests(Values):
@@ -130,7 +156,8 @@ class ChartValues(Values):
     postgres: Postgres
     aerospike: Aerospike
     flink: Flink
-    lake: Lake = Lake()
+    lake: Lake
+    verify: Verify
     availability: Availability = Availability()
     network: Network = Network()
     ingress: IngressValues = IngressValues()

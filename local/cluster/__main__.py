@@ -8,11 +8,11 @@ from rich.console import Console
 from local.__main__ import main as run
 from local.cluster import chart, demo
 from local.cluster import prepare as preparation
-from local.cluster.kube import ClusterAway
 from local.cluster.settings import DemoSettings, load
 from local.layout import Layout
 from local.settings import ROOT
 from local.settings import load as load_local
+from services.operations.cluster.kube import ClusterAway
 
 app = typer.Typer(
     help="The platform on Kubernetes.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False

@@ -8,18 +8,20 @@ from collections.abc import Callable
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
 from local.cluster import chart, images
-from local.cluster.kube import MIB, Cluster, ClusterAway
+from local.cluster.kube import MIB, Cluster
 from local.cluster.settings import DemoSettings
 from local.lag import GROUPS
 from local.layout import Layout
 from local.progress import Progress
 from local.sample import job as sample
+from services.operations.cluster.kube import ClusterAway
+from services.operations.cluster.showing import table_of
 
 NEEDED_BYTES: Final = int(5.5 * 1024) * MIB
 LOOK_EVERY_S: Final = 3.0
+APIS: Final = ("ingest-api", "segment-api")
 Ask = Callable[[str], bool]
 
 
@@ -53,8 +55,8 @@ def up(settings: DemoSettings, layout: Layout, console: Console, ask: Ask) -> No
         )
         sample.run(target, layout.sample_file, console)
         progress.say(f"\nFrom nothing to the table: {progress.elapsed_s:.0f} s.")
-    for name, port in ports.items():
-        progress.say(f"  {name:<14} http://{node}:{port}/docs")
+    for name in APIS:
+        progress.say(f"  {name:<14} http://{node}:{ports[name]}/docs")
     progress.say("\n  make demo-status           pods, restarts, consumer lag")
     progress.say("  make demo-logs PART=flink  what a part says")
     progress.say("  make demo-down             remove it all")
@@ -75,12 +77,7 @@ def status(settings: DemoSettings, console: Console) -> bool:
     """Print the pods and the lag. True when every pod is healthy."""
     cluster = Cluster()
     pods = cluster.pods(settings.namespace)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("pod", "ready", "restarts", "state", "node"):
-        table.add_column(title)
-    for pod in pods:
-        table.add_row(pod.name, f"{pod.ready}/{pod.containers}", str(pod.restarts), pod.said, pod.node)
-    console.print(table)
+    console.print(table_of(pods))
     lag = behind(settings, cluster)
     console.print(f"Consumer lag: {'unknown' if lag is None else lag}", highlight=False)
     return bool(pods) and all(pod.healthy for pod in pods)

@@ -1,29 +1,25 @@
 """The cluster that KUBECONFIG points to: which one it is, what it has room for, how the release's pods are."""
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import urllib3
 from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.stream import stream
 from kubernetes.utils.quantity import parse_quantity as _parse_quantity
 
+from services.operations.cluster.kube import ClusterAway, PodState, called, state_of
+
 MIB: Final = 1024 * 1024
 LOCAL_CONTEXTS: Final = re.compile(r"^(rancher-desktop|docker-desktop|minikube|colima|kind-.*|k3d-.*)$")
-TIMEOUT_S: Final = 20
 
 _quantity: Callable[[str], Decimal] = _parse_quantity
 """The library's own has no types."""
-
-
-class ClusterAway(Exception):
-    """There is no cluster, or it refuses; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +36,6 @@ class Context:
         return bool(LOCAL_CONTEXTS.match(self.name)) or host in ("127.0.0.1", "localhost", "::1")
 
 
-@dataclass(frozen=True, slots=True)
-class PodState:
-    """A pod as a person wants to see it."""
-
-    name: str
-    ready: int
-    containers: int
-    restarts: int
-    said: str
-    node: str
-    done: bool
-
-    @property
-    def healthy(self) -> bool:
-        return self.done or (self.containers > 0 and self.ready == self.containers)
-
-
 class Cluster:
     """The API of the current context. Every call raises ClusterAway."""
 
@@ -71,15 +50,15 @@ class Cluster:
 
     def free_memory(self) -> int:
         """Bytes that pods may still request, over all nodes that take any."""
-        nodes = [node for node in self._call(self._core.list_node).items if not node.spec.unschedulable]
+        nodes = [node for node in called(self._core.list_node).items if not node.spec.unschedulable]
         have = sum(_quantity(node.status.allocatable["memory"]) for node in nodes)
-        pods = self._call(self._core.list_pod_for_all_namespaces).items
+        pods = called(self._core.list_pod_for_all_namespaces).items
         taken = sum((_requested(pod) for pod in pods if pod.status.phase in ("Pending", "Running")), Decimal(0))
         return int(have - taken)
 
     def node_address(self) -> str:
         """The first node's own address."""
-        for node in self._call(self._core.list_node).items:
+        for node in called(self._core.list_node).items:
             for address in node.status.addresses:
                 if address.type == "InternalIP":
                     return str(address.address)
@@ -87,18 +66,18 @@ class Cluster:
 
     def pods(self, namespace: str) -> Sequence[PodState]:
         """The release's pods, by name."""
-        found = self._call(self._core.list_namespaced_pod, namespace).items
-        return sorted((_state(pod) for pod in found), key=lambda pod: pod.name)
+        found = called(self._core.list_namespaced_pod, namespace).items
+        return sorted((state_of(pod) for pod in found), key=lambda pod: pod.name)
 
     def run_in(self, namespace: str, component: str, container: str, command: Sequence[str]) -> str:
         """Run a command in the first ready pod of a component, and give what it prints."""
         selector = f"app.kubernetes.io/component={component}"
-        pods = self._call(self._core.list_namespaced_pod, namespace, label_selector=selector).items
-        ready = [pod.metadata.name for pod in pods if _state(pod).healthy and pod.metadata.deletion_timestamp is None]
+        pods = called(self._core.list_namespaced_pod, namespace, label_selector=selector).items
+        ready = [pod.metadata.name for pod in pods if state_of(pod).healthy and pod.metadata.deletion_timestamp is None]
         if not ready:
             raise ClusterAway(f"no pod of {component} is ready")
         return str(
-            self._call(
+            called(
                 stream,
                 self._core.connect_get_namespaced_pod_exec,
                 ready[0],
@@ -116,47 +95,21 @@ class Cluster:
         """Make it, unless it is there; Pod Security is `restricted` in it."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted", "app.kubernetes.io/part-of": "audience-manager"}
         body = client.V1Namespace(metadata=client.V1ObjectMeta(name=name, labels=labels))
-        if name not in {each.metadata.name for each in self._call(self._core.list_namespace).items}:
-            self._call(self._core.create_namespace, body)
+        if name not in {each.metadata.name for each in called(self._core.list_namespace).items}:
+            called(self._core.create_namespace, body)
 
-    def remove_namespace(self, name: str) -> None:
-        """Remove it with everything in it."""
-        if name in {each.metadata.name for each in self._call(self._core.list_namespace).items}:
-            self._call(self._core.delete_namespace, name)
-
-    @staticmethod
-    def _call(question: Any, *arguments: Any, **options: Any) -> Any:
-        try:
-            return question(*arguments, _request_timeout=TIMEOUT_S, **options)
-        except ApiException as error:
-            raise ClusterAway(f"the cluster refuses: {error.status} {error.reason}") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise ClusterAway(f"the cluster does not answer: {error}") from error
+    def remove_namespace(self, name: str, within_s: float = 180) -> None:
+        """Remove it with everything in it, and wait until it is gone: nothing can be made in one that goes."""
+        deadline, told = time.monotonic() + within_s, False
+        while name in {each.metadata.name for each in called(self._core.list_namespace).items}:
+            if not told:
+                called(self._core.delete_namespace, name)
+                told = True
+            if time.monotonic() > deadline:
+                raise ClusterAway(f"the namespace {name} is not gone after {within_s:g} s")
+            time.sleep(1)
 
 
 def _requested(pod: Any) -> Decimal:
     requests = ((each.resources.requests or {}).get("memory", "0") for each in pod.spec.containers if each.resources)
     return sum((_quantity(each) for each in requests), Decimal(0))
-
-
-def _state(pod: Any) -> PodState:
-    statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
-    main = pod.status.container_statuses or []
-    return PodState(
-        name=pod.metadata.name,
-        ready=sum(each.ready for each in main),
-        containers=len(pod.spec.containers),
-        restarts=sum(each.restart_count for each in statuses),
-        said=_reason(statuses) or pod.status.phase,
-        node=pod.spec.node_name or "",
-        done=pod.status.phase == "Succeeded",
-    )
-
-
-def _reason(statuses: Sequence[Any]) -> str:
-    """Why a container waits or ended, where one does."""
-    for each in statuses:
-        for state in (each.state.waiting, each.state.terminated):
-            if state is not None and state.reason not in (None, "Completed", "PodInitializing"):
-                return str(state.reason)
-    return ""

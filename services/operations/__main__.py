@@ -1,5 +1,7 @@
 """Runs `audience-ops`. Each command reads its settings from the environment, so that `--help` needs none."""
 
+from importlib.util import find_spec
+
 import typer
 
 from services.operations import backfills, bad_events, credentials, flink_job, lake, platform, stores, tracking_plans
@@ -26,6 +28,10 @@ app.add_typer(bad_events.bad_events, name="bad-events")
 app.add_typer(flink_job.job, name="job")
 app.add_typer(stores.stores, name="stores")
 app.add_typer(backfills.backfill, name="backfill")
+if find_spec("kubernetes"):  # it is on an operator's machine, and in no image
+    from services.operations.cluster.commands import cluster
+
+    app.add_typer(cluster, name="cluster")
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ class SegmentsSettings(LakeSettings, ProfileStoreSettings):
     history_timeout_s: float = Field(default=5.0, gt=0, le=60)
     """How long the search for contributing events may take; past it an explanation has none."""
 
-    postgres_connections: int = Field(default=24, ge=8, le=200)
+    postgres_connections: int = Field(default=24, ge=7, le=200)
     """How many connections this process opens to PostgreSQL at most, over all its pools (`pools.py`)."""
 
     ingest_url: str = Field(default="http://127.0.0.1:8081", pattern=r"^https?://[^/?#\s]+$")

@@ -83,11 +83,17 @@ def at(resource: Resource, path: str) -> Any:
 
 def pods(resources: Sequence[Resource]) -> Mapping[str, Resource]:
     """The pod template of everything that makes pods, by kind and name."""
-    return {
+    found = {
         f"{each['kind']}/{each['metadata']['name']}": each["spec"]["template"]
         for each in resources
         if each["kind"] in _POD_KINDS
     }
+    found |= {
+        f"Job/{each['metadata']['name']}": each["spec"]["jobTemplate"]["spec"]["template"]
+        for each in resources
+        if each["kind"] == "CronJob"
+    }
+    return found
 
 
 def containers(template: Resource) -> Sequence[Resource]:

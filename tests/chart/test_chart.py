@@ -57,6 +57,8 @@ def test_a_value_that_cannot_be_meant_is_refused_with_its_path(option: str, path
         ("network.policies=false", "network.policies"),
         ("flink.checkpoints=file:///tmp/x", "flink.checkpoints"),
         ("aerospike.credentialsSecret.name=", "aerospike.credentialsSecret.name"),
+        ("lake.url=file:///lake", "lake.url"),
+        ("lake.env.AWS_SECRET_ACCESS_KEY=x", "lake.credentialsSecret"),
     ],
 )
 def test_production_refuses(option: str, said: str) -> None:
@@ -150,6 +152,48 @@ def test_the_profile_store_is_what_is_chosen(store: str) -> None:
         each for each in pods(resources)["Deployment/worker"]["spec"]["containers"] if each["name"] == "projection"
     )
     assert any(each["name"] == "AEROSPIKE_HOSTS" for each in projection["env"]) == (store == "aerospike")
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_lake_is_where_its_writer_and_its_readers_look(name: str) -> None:
+    found = pods(rendered(name))
+    for owner, process in (("segment-api", "segment-api"), ("worker" if name == "demo" else "archive", "archive")):
+        spec = found[f"Deployment/{owner}"]["spec"]
+        container = next(each for each in spec["containers"] if each["name"] == process)
+        url = next(each["value"] for each in container["env"] if each["name"] == "LAKE_URL")
+        mounts = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "lake"]
+        claims = [each["persistentVolumeClaim"] for each in spec["volumes"] if each["name"] == "lake"]
+        if name == "demo":
+            assert f"file://{mounts[0]}" == url
+            assert claims == [{"claimName": one(rendered(name), "PersistentVolumeClaim", "lake")["metadata"]["name"]}]
+        else:
+            assert (url.partition("://")[0], mounts, claims) == ("s3", [], [])
+
+
+def test_workers_together_have_each_its_own_folder_for_temporary_files() -> None:
+    spec = pods(rendered("demo"))["Deployment/worker"]["spec"]
+    sizes = {each["name"]: each["emptyDir"].get("sizeLimit") for each in spec["volumes"] if "emptyDir" in each}
+    for container in spec["containers"]:
+        [folder] = [each["name"] for each in container["volumeMounts"] if each["mountPath"] == "/tmp"]  # noqa: S108
+        assert folder == f"tmp-{container['name']}"
+        assert sizes[folder]
+
+
+def test_rules_for_alerts_are_given_to_both_kinds_of_prometheus() -> None:
+    wanted = yaml.safe_load((CHART / "files/alerts.yml").read_text())
+    assert one(rendered("production"), "PrometheusRule", "audience-manager")["spec"] == wanted
+    files = one(rendered("demo"), "ConfigMap", "prometheus-")["data"]
+    assert yaml.safe_load(files["rules.yml"]) == wanted
+    assert "/settings/rules.yml" in yaml.safe_load(files["prometheus.yml"])["rule_files"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_stores_are_verified_on_a_schedule(name: str) -> None:
+    job = one(rendered(name), "CronJob", "verify")
+    [container] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert [*container["command"], *container["args"]] == ["audience-ops", "stores", "verify", "--json"]
+    variables = {each["name"] for each in container["env"]}
+    assert {"AUDIENCE_POSTGRES_DSN", "AUDIENCE_KAFKA_BOOTSTRAP_SERVERS", "AEROSPIKE_HOSTS"} <= variables
 
 
 EXTERNAL = [

@@ -20,6 +20,9 @@ DRAWN = {
     ("prepare", "postgres"),
     ("test", "ingest-api"),
     ("test", "segment-api"),
+    ("verify", "kafka"),  # what the stores hold, beside the topic
+    ("verify", "postgres"),
+    ("verify", "aerospike"),
 }
 DEMO = DRAWN | {
     ("worker", "kafka"),
@@ -37,6 +40,10 @@ PRODUCTION = DRAWN | {
     ("projection", "kafka"),
     ("projection", "postgres"),
     ("projection", "aerospike"),
+    ("archive", "kafka"),
+    ("archive", "postgres"),
+    ("archive", "anywhere"),  # the lake in S3
+    ("segment-api", "anywhere"),
     ("flink-jobmanager", "kafka"),
     ("flink-taskmanager", "kafka"),
     ("flink-jobmanager", "flink-taskmanager"),
@@ -64,7 +71,7 @@ PRODUCTION = DRAWN | {
     *(
         ("namespace monitoring", part)
         for part in (
-            "ingest-api", "segment-api", "projection", "flink-jobmanager", "flink-taskmanager", "kafka",
+            "ingest-api", "segment-api", "projection", "archive", "flink-jobmanager", "flink-taskmanager", "kafka",
             "kafka-exporter", "postgres",
         )
     ),

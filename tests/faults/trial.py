@@ -51,7 +51,7 @@ MARGIN_MS: Final = 4_000
 
 
 class Refused(Exception):
-    """ingest-api did not answer, or not with 200."""
+    """An API did not answer, or not with 200."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +283,7 @@ class Trial:
 
             async def of(person: str) -> frozenset[str]:
                 async with limit:
-                    answer = await api.get(f"/v1/profiles/{quote(person)}/segments")
-                assert answer.status_code == 200, answer.text
+                    answer = await _answered(api, f"/v1/profiles/{quote(person)}/segments")
                 return frozenset(each["key"] for each in answer.json()["segments"])
 
             return dict(zip(self.people, await asyncio.gather(*map(of, self.people)), strict=True))
@@ -347,6 +346,22 @@ def _call(person: str, event: Mapping[str, Any], age_ms: int) -> Call:
         return {**body, "timestamp": moment.isoformat(timespec="milliseconds")}
 
     return at
+
+
+async def _answered(api: httpx.AsyncClient, path: str) -> httpx.Response:
+    """A read; again where the service is too busy for it, as it asks to."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(Refused),
+        wait=wait_random_exponential(max=2),
+        stop=stop_after_delay(ACCEPTED_FOR_S),
+        reraise=True,
+    ):
+        with attempt:
+            answer = await api.get(path)
+            if answer.status_code == 503:
+                raise Refused(answer.text)
+            assert answer.status_code == 200, answer.text
+    return answer
 
 
 async def _until_accepted(ingest: httpx.AsyncClient, calls: Sequence[dict[str, Any]]) -> None:

@@ -128,10 +128,7 @@ ssl://{{ $servers }}?ca=/etc/kafka-ca/ca.crt&certificate={{ $certificate }}&key=
 {{- end }}
 {{- end }}
 {{- if has "lake" $uses }}
-- {name: LAKE_URL, value: {{ .root.Values.lake.url | quote }}}
-{{- range $name, $value := .root.Values.lake.env }}
-- {name: {{ $name }}, value: {{ $value | quote }}}
-{{- end }}
+{{ include "audience.lake.environment" .root }}
 {{- end }}
 {{- if has "ingest-api" $uses }}
 - {name: AUDIENCE_INGEST_URL, value: "{{ ternary "https" "http" .root.Values.tls.enabled }}://ingest-api:{{ (get .root.Values.services "ingest-api").port }}"}

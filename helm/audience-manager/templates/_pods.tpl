@@ -13,13 +13,20 @@
 {{- if ne $process.enabled false }}{{ $_ := set $workers $name $process }}{{ end -}}
 {{- end -}}
 {{- if and .Values.workers.together $workers -}}
-{{- $pods = append $pods (dict "name" "worker" "processes" $workers "first" (first (values $workers)) "service" false) -}}
+{{- $pods = append $pods (dict "name" "worker" "processes" $workers "first" (include "audience.together" $workers | fromYaml) "service" false) -}}
 {{- else -}}
 {{- range $name, $process := $workers -}}
 {{- $pods = append $pods (dict "name" $name "processes" (dict $name $process) "first" $process "service" false) -}}
 {{- end -}}
 {{- end -}}
 {{- dict "pods" $pods | toYaml -}}
+{{- end }}
+
+{{- define "audience.together" -}}
+{{- /* (processes): what belongs to the pod in which they are together */ -}}
+{{- $annotations := dict -}}
+{{- range . }}{{ $annotations = merge $annotations (.serviceAccountAnnotations | default dict) }}{{ end -}}
+{{- dict "priority" "background" "serviceAccountAnnotations" $annotations | toYaml -}}
 {{- end }}
 
 {{- define "audience.pod.uses" -}}
@@ -67,9 +74,12 @@
   resources: {{- include "audience.resources" .process.resources | nindent 4 }}
   securityContext: {{- include "audience.containerSecurity" . | nindent 4 }}
   volumeMounts:
-    - {name: tmp, mountPath: /tmp}
+    - {name: tmp-{{ .name }}, mountPath: /tmp}
     {{- include "audience.kafka.mounts" . | nindent 4 }}
     {{- include "audience.postgres.mounts" .root | nindent 4 }}
+    {{- if has "lake" .process.uses }}
+    {{- include "audience.lake.mounts" .root | nindent 4 }}
+    {{- end }}
     {{- if .root.Values.tls.enabled }}
     - {name: tls, mountPath: /etc/tls, readOnly: true}
     {{- end }}
@@ -102,10 +112,15 @@ spec:
     {{- include "audience.process.container" (dict "root" $root "name" $name "process" $process) | nindent 4 }}
     {{- end }}
   volumes:
-    - name: tmp
-      emptyDir: {sizeLimit: {{ .pod.first.temporarySize | default "64Mi" }}}
+    {{- range $name, $process := .pod.processes }}
+    - name: tmp-{{ $name }}
+      emptyDir: {sizeLimit: {{ $process.temporarySize | default "64Mi" }}}
+    {{- end }}
     {{- include "audience.kafka.volumes" (dict "root" .root "user" .pod.name) | nindent 4 }}
     {{- include "audience.postgres.volumes" .root | nindent 4 }}
+    {{- if has "lake" (include "audience.pod.uses" . | fromYaml).uses }}
+    {{- include "audience.lake.volumes" .root | nindent 4 }}
+    {{- end }}
     {{- if .root.Values.tls.enabled }}
     - name: tls
       secret: {secretName: tls-{{ .pod.name }}, defaultMode: 0440}

@@ -20,6 +20,7 @@
 {{- fail (printf "%s.provider: builtin is one replica for a demo; production wants operator or external" $store) -}}
 {{- end -}}
 {{- end -}}
+{{- if hasPrefix "file:" .Values.lake.url }}{{ fail "lake.url: pods on several nodes share no folder; production wants s3://" }}{{ end -}}
 {{- if not .Values.tls.enabled }}{{ fail "tls.enabled: production wants TLS between all parts" }}{{ end -}}
 {{- if not .Values.network.policies }}{{ fail "network.policies: production wants them" }}{{ end -}}
 {{- if regexMatch "://[^/]*:[^/]*@" .Values.logging.elasticsearch.host }}{{ fail "logging.elasticsearch.host holds a password: name a Secret in credentialsSecret" }}{{ end -}}
@@ -34,6 +35,11 @@
 {{- if and (has "lake" $process.uses) (ne $process.enabled false) (not $.Values.lake.url) -}}
 {{- fail (printf "%s.%s uses the lake: lake.url says where it is" $area $name) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $variable, $value := .Values.lake.env -}}
+{{- if regexMatch "(PASSWORD|SECRET|TOKEN|_KEY|_KEY_ID)$" $variable -}}
+{{- fail (printf "lake.env.%s: a secret does not belong among values; lake.credentialsSecret names a Secret" $variable) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq .Values.profileStore "aerospike") (eq .Values.aerospike.provider "external") (not .Values.aerospike.external.hosts) }}{{ fail "aerospike.external.hosts is needed" }}{{ end -}}

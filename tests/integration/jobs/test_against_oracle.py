@@ -17,14 +17,16 @@ EVENTS_PER_S = 120.0
 async def test_every_membership_is_the_oracles(platform: LocalPlatform) -> None:
     trial = Trial(platform, Rules.random(40, first_pair=1))
     await trial.save_rules()
-    await while_sending(
-        trial.send(PEOPLE, 7_000_000, EVENTS_PER_S),
-        # With one of its two TaskManagers gone the job begins again from its last checkpoint.
-        lambda: platform.kill("taskmanager-1"),
-    )
-    await trial.settle()
-    verdict = await trial.verdict()
-    await trial.remove_rules()
+    try:
+        await while_sending(
+            trial.send(PEOPLE, 7_000_000, EVENTS_PER_S),
+            # With one of its two TaskManagers gone the job begins again from its last checkpoint.
+            lambda: platform.kill("taskmanager-1"),
+        )
+        await trial.settle()
+        verdict = await trial.verdict()
+    finally:
+        await trial.remove_rules()
     assert verdict.compared > PEOPLE * 30
     assert verdict.members > PEOPLE
     assert not verdict.wrong, verdict.wrong[:20]

@@ -9,10 +9,14 @@ from prometheus_client import CollectorRegistry
 from flink_jobs.rule_evaluation.delays import BOUNDS_MS, Delays
 from flink_jobs.rule_evaluation.evaluator import Counters
 from flink_jobs.rule_evaluation.metrics import EVERY_S, Shown, values
+from services.archive.metrics import ArchiveMetrics
 from services.projection.metrics import ProjectionMetrics
 from tests.unit.jobs.test_evaluator import NOW_MS, Operator
 
-DOCS = Path(__file__).parents[3] / "docs/operations"
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs/operations"
+ALERTS = ROOT / "helm/audience-manager/files/alerts.yml"
+FLINKS_OWN = {"flink_jobmanager_job_numRestarts", "flink_jobmanager_job_numberOfFailedCheckpoints"}
 FLINK = "flink_taskmanager_job_task_operator_rule_evaluation_"
 
 
@@ -75,22 +79,28 @@ def test_the_page_has_every_metric() -> None:
     page = (DOCS / "job.md").read_text()
     for name in values(Counters(), "thread"):
         assert f"`{re.sub(r'_le_[0-9]+_', '_le_N_', name)}`" in page, name
-    for family in registered():
+    for family in projected():
         assert f"`{family}`" in page, family
 
 
 def test_alerts_name_metrics_that_are_there() -> None:
-    known = {FLINK + name for name in values(Counters(), "thread")}
+    known = {FLINK + name for name in values(Counters(), "thread")} | FLINKS_OWN
     known |= {name + suffix for name in registered() for suffix in ("", "_total", "_bucket")}
-    rules = yaml.safe_load((DOCS / "alerts.yml").read_text())["groups"][0]["rules"]
+    rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
     assert len({rule["alert"] for rule in rules}) == len(rules)
     for rule in rules:
-        named = set(re.findall(r"(?:flink|projection)_[a-z0-9_]+", rule["expr"]))
+        named = set(re.findall(r"(?:flink|projection|archive)_[A-Za-z0-9_]+", rule["expr"]))
         assert named, rule["alert"]
         assert named <= known, named - known
 
 
-def registered() -> list[str]:
+def projected() -> list[str]:
     registry = CollectorRegistry()
     ProjectionMetrics(registry)
     return [family.name for family in registry.collect()]
+
+
+def registered() -> list[str]:
+    registry = CollectorRegistry()
+    ArchiveMetrics(registry)
+    return [*projected(), *(family.name for family in registry.collect())]

@@ -1,30 +1,6 @@
 {{- define "audience.alerts" -}}
 {{- /* The rules of both: the chart's own Prometheus and the Prometheus Operator. */ -}}
-groups:
-  - name: audience-manager
-    rules:
-      - alert: ProfilesLate
-        expr: max by (sink) (projection_lag_records) > 50000
-        for: 10m
-        labels: {severity: warning}
-        annotations:
-          summary: {{ `"{{ $labels.sink }} is {{ $value }} records behind"` }}
-      - alert: SinkAway
-        expr: min by (sink) (projection_sink_available) == 0
-        for: 2m
-        labels: {severity: critical}
-        annotations:
-          summary: {{ `"{{ $labels.sink }} takes no writes"` }}
-      - alert: JobRestarts
-        expr: increase(flink_jobmanager_job_numRestarts[15m]) > 3
-        labels: {severity: critical}
-        annotations:
-          summary: The streaming job restarts again and again
-      - alert: CheckpointsFail
-        expr: increase(flink_jobmanager_job_numberOfFailedCheckpoints[10m]) > 5
-        labels: {severity: warning}
-        annotations:
-          summary: The streaming job's checkpoints fail
+{{ .Files.Get "files/alerts.yml" }}
 {{- end }}
 
 {{- define "audience.prometheus.files" -}}

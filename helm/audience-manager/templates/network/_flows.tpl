@@ -17,7 +17,9 @@ docs/architecture.md. A flow is (from, to, ports). A name that begins with @ is 
 {{- /* Our processes. */ -}}
 {{- range $pod := (include "audience.pods" . | fromYaml).pods -}}
 {{- range $used := (include "audience.pod.uses" (dict "root" $ "pod" $pod) | fromYaml).uses -}}
-{{- if hasKey $systems $used -}}
+{{- if and (eq $used "lake") (include "audience.lake.folder" $) -}}
+{{- /* A folder is reached by no network. */ -}}
+{{- else if hasKey $systems $used -}}
 {{- $flows = append $flows (merge (dict "from" $pod.name) (get $systems $used)) -}}
 {{- else -}}
 {{- $flows = append $flows (dict "from" $pod.name "to" $used "ports" (list (int (get $values.services $used).port))) -}}
@@ -34,6 +36,11 @@ docs/architecture.md. A flow is (from, to, ports). A name that begins with @ is 
 {{- end -}}
 {{- $flows = append $flows (merge (dict "from" "prepare") $kafka) -}}
 {{- $flows = append $flows (merge (dict "from" "prepare") $postgres) -}}
+{{- if $values.verify.enabled -}}
+{{- $flows = append $flows (merge (dict "from" "verify") $kafka) -}}
+{{- $flows = append $flows (merge (dict "from" "verify") $postgres) -}}
+{{- if eq $values.profileStore "aerospike" }}{{ $flows = append $flows (merge (dict "from" "verify") $aerospike) }}{{ end -}}
+{{- end -}}
 {{- /* Flink. */ -}}
 {{- if eq $values.flink.provider "builtin" -}}
 {{- $flows = append $flows (merge (dict "from" "flink") $kafka) -}}
