@@ -3,11 +3,8 @@
 import asyncio
 from typing import Final
 
-from confluent_kafka import KafkaException
-
-from audience.adapters.kafka.offsets import committed_by, ends_of, open_admin
+from audience.adapters.kafka.offsets import Asking, committed_by, ends_of
 from audience.ports.evaluation import Positions
-from audience.ports.event_log import EventLogUnavailable
 
 GROUP: Final = "rule-evaluation"
 
@@ -16,7 +13,7 @@ class JobMarks:
     """Every call raises EventLogUnavailable."""
 
     def __init__(self, bootstrap: str, group: str = GROUP) -> None:
-        self._admin = open_admin(bootstrap)
+        self._asking = Asking(bootstrap)
         self._group = group
 
     async def begins(self, topic: str) -> Positions:
@@ -28,10 +25,7 @@ class JobMarks:
         return {place: end for place, (_, end) in (await asyncio.to_thread(self._marks, topic)).items()}
 
     def _marks(self, *topics: str) -> dict[tuple[str, int], tuple[int, int]]:
-        try:
-            return ends_of(self._admin, topics)
-        except KafkaException as error:
-            raise EventLogUnavailable(f"Kafka: {error.args[0].str()}") from error
+        return self._asking.ask(lambda admin: ends_of(admin, topics))
 
     async def passed(self, marks: Positions) -> bool:
         """Whether a complete checkpoint covers all that lies before these."""
@@ -51,8 +45,5 @@ class JobMarks:
         return any(place in committed and ends[place][0] > committed[place] for place in marks)
 
     def _look(self, marks: Positions) -> tuple[Positions, dict[tuple[str, int], tuple[int, int]]]:
-        try:
-            committed = committed_by(self._admin, self._group)
-        except KafkaException as error:
-            raise EventLogUnavailable(f"Kafka: {error.args[0].str()}") from error
+        committed = self._asking.ask(lambda admin: committed_by(admin, self._group))
         return committed, self._marks(*{topic for topic, _ in marks})

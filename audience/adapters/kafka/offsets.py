@@ -1,14 +1,17 @@
 """Where topics begin and end, and what consumer groups have committed. Blocks; raises KafkaException."""
 
 import concurrent.futures
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # as in admin.py
 
 from audience.adapters.kafka.driver import base_config, code_of
 from audience.ports.evaluation import Positions
+from audience.ports.event_log import EventLogUnavailable
+
+T = TypeVar("T")
 
 TIMEOUT_S: Final = 15.0
 _OVERDUE_S: Final = 5.0
@@ -17,6 +20,22 @@ _OVERDUE_S: Final = 5.0
 def open_admin(bootstrap: str) -> AdminClient:
     """A client that asks; it connects when it is first used."""
     return AdminClient({**base_config(bootstrap, "audience-admin"), "socket.timeout.ms": int(TIMEOUT_S * 1000)})
+
+
+class Asking:
+    """Asks Kafka, again and again; for one thread at a time. After a fault the client is a new one: see `answer`."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._admin = open_admin(bootstrap)
+
+    def ask(self, question: Callable[[AdminClient], T]) -> T:
+        """What the question gives. Blocks. Raises EventLogUnavailable."""
+        try:
+            return question(self._admin)
+        except KafkaException as error:
+            self._admin = open_admin(self._bootstrap)
+            raise EventLogUnavailable(f"Kafka: {error.args[0].str()}") from error
 
 
 def answer(future: "concurrent.futures.Future[Any]") -> Any:

@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from audience.adapters.kafka.history import partition_of
-from audience.adapters.kafka.offsets import committed_by, ends_of, open_admin
+from audience.adapters.kafka.offsets import Asking, committed_by, ends_of
 from audience.ports.evaluation import Look, Positions
-from audience.ports.event_log import EventLog, EventLogUnavailable, LogRecord
+from audience.ports.event_log import EventLog, LogRecord
 from audience.wire.topics import (
     COMMANDS,
     DEFINED_IN,
@@ -35,8 +35,7 @@ class KafkaPipeline:
     """Implements `audience.ports.evaluation.Pipeline`. `stores` are the consumer groups of the projection."""
 
     def __init__(self, bootstrap: str, event_log: EventLog, job: str, stores: Sequence[str]) -> None:
-        self._bootstrap = bootstrap
-        self._admin = open_admin(bootstrap)
+        self._asking = Asking(bootstrap)
         self._event_log = event_log
         self._job = job
         self._stores = stores
@@ -46,20 +45,16 @@ class KafkaPipeline:
         """The log now. Raises EventLogUnavailable."""
         if self._questions:
             await self._event_log.append(self._questions)
-        try:
-            look, partitions = await asyncio.to_thread(self._look)
-        except KafkaException as error:
-            self._admin = open_admin(self._bootstrap)  # see `answer`
-            raise EventLogUnavailable(f"Kafka: {error.args[0].str()}") from error
+        look, partitions = await asyncio.to_thread(self._asking.ask, self._look)
         if partitions != len(self._questions):
             self._questions = _questions(partitions)
         return look
 
-    def _look(self) -> tuple[Look, int]:
+    def _look(self, admin: AdminClient) -> tuple[Look, int]:
         """The look, and how many partitions commands have."""
-        done = committed_by(self._admin, self._job)
-        ends = ends_of(self._admin, (*INPUTS, *DEFINED_IN, PROFILES))
-        projected = _least([committed_by(self._admin, store) for store in self._stores])
+        done = committed_by(admin, self._job)
+        ends = ends_of(admin, (*INPUTS, *DEFINED_IN, PROFILES))
+        projected = _least([committed_by(admin, store) for store in self._stores])
         held = {place: end for place, (first, end) in ends.items() if end > first}
         inputs, definitions, outputs = (
             {place: end for place, end in held.items() if place[0] in topics}
