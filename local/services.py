@@ -75,7 +75,8 @@ def kafka(settings: LocalSettings) -> str:
 
 
 def parts(settings: LocalSettings, layout: Layout, env: Mapping[str, str]) -> list[Part]:
-    client = httpx.Client(timeout=4.0, trust_env=False)
+    # One for all: to read the system's certificates takes long. Nobody closes it, so it keeps no connection.
+    client = httpx.Client(timeout=4.0, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
     return [_part(service, settings, layout, env, client) for service in SERVICES]
 
 

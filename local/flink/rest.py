@@ -45,7 +45,7 @@ class JobManager:
     def __init__(self, address: str) -> None:
         self._address = address
         # Kept: a new client for each question would read the system's certificates each time.
-        self._client = httpx.Client(timeout=5.0, trust_env=False)
+        self._client = httpx.Client(timeout=5.0, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
     def overview(self) -> dict[str, Any]:
         answer: dict[str, Any] = self._get("/overview")

@@ -20,7 +20,8 @@ from local.settings import PORT_FIELDS, PREFIX, ROOT, LocalSettings
 from local.supervision import daemon
 from local.supervision.client import Program
 
-FIRST_OFFSET = 23_000
+FIRST_OFFSET = 11_000
+"""All ports stay below 32,768, from where on the system gives them to clients: those are taken now and then."""
 OFFSET_STEP = 100
 OFFSETS_TRIED = 50
 

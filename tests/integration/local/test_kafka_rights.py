@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Producer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but its types do not say so
     AclBinding,
     AclOperation,
@@ -263,8 +263,6 @@ def test_who_has_no_right_is_refused(guarded: Guarded) -> None:
         "bootstrap.servers": f"{HOST}:{guarded.port}", "security.protocol": "ssl", "ssl.key.location": pem,
         "ssl.ca.location": str(guarded.authority.folder / "ca.crt"), "ssl.certificate.location": pem,
     })  # fmt: skip
-    with pytest.raises(KafkaException, match="uthorization"):
-        producer.init_transactions(10)
     refused: list[Any] = []
     producer.produce("events", b"x", on_delivery=lambda error, _: refused.append(error))
     producer.flush(20)
