@@ -81,8 +81,9 @@ async def wipe(platform: LocalPlatform) -> None:
 def forget_half(platform: LocalPlatform) -> None:
     ends = end_of(platform.kafka_bootstrap, EVENTS)
     asked = [TopicPartition(EVENTS, partition, end // 2) for partition, end in ends.items()]
-    for future in open_admin(platform.kafka_bootstrap).delete_records(asked, request_timeout=TIMEOUT_S).values():
-        future.result()
+    admin = open_admin(platform.kafka_bootstrap)  # what it was asked for ends with it
+    for future in admin.delete_records(asked, request_timeout=TIMEOUT_S).values():
+        future.result(TIMEOUT_S)
 
 
 def rebuild(platform: LocalPlatform, *options: str) -> str:
