@@ -28,7 +28,7 @@ from audience.adapters.kafka.producer import open_event_log
 from audience.ports.event_log import LogRecord
 from audience.wire.topics import EVENTS, EventRecord, encode, key_of
 from load_tests import figures
-from load_tests.bench_ingest import HOST, add_platform
+from load_tests.own_platform import HOST
 from local import lag
 from local.settings import load
 
@@ -139,8 +139,9 @@ def backfill(api: Api, orders: Orders) -> tuple[float, dict[str, float]]:
 def main() -> int:
     """Measure, print, write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_platform(parser)
-    parser.add_argument("--url", default=f"http://{HOST}:{load(os.environ).port('segments_port')}")
+    settings = load(os.environ)
+    parser.add_argument("--bootstrap", default=f"{HOST}:{settings.port('kafka_port')}")
+    parser.add_argument("--url", default=f"http://{HOST}:{settings.port('segments_port')}")
     parser.add_argument("--token", default="demo-api-token")
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--profiles", type=int, default=100_000)

@@ -31,8 +31,9 @@ import psutil
 
 from audience.adapters.lake.duck import Bounds, open_duck
 from audience.adapters.lake.tables import SILVER, LakeLocation
-from load_tests.bench_ingest import HOST, add_platform, wait_until_ready
+from load_tests.bench_ingest import wait_until_ready
 from load_tests.history_lake import WORKSPACE, make
+from load_tests.own_platform import HOST, add_stores, stores
 
 TARGET_S: Final = 2.0
 FLOOR_S: Final = 5.0
@@ -225,7 +226,7 @@ def report(results: list[Result], args: argparse.Namespace, load: float) -> str:
 def main() -> None:
     """Measure, print, write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_platform(parser)
+    add_stores(parser)
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--profiles", type=int, default=1_000_000)
     parser.add_argument("--limit-ms", type=int, default=1_700, help="what the first answers are given")
@@ -240,7 +241,7 @@ def main() -> None:
         if not args.lake:
             make(location, args.events, args.profiles, int(now.timestamp() * 1_000))
         sizes = expected(location, now)
-        with service(args, lake) as (port, pid):
+        with stores(args), service(args, lake) as (port, pid):
             preview(port, {"event": "warm"}, 30_000)
             results = [measure(port, pid, name, sizes[name], args) for name in RULES]
     load = os.getloadavg()[0]

@@ -11,16 +11,15 @@ from typing import Any, Literal, Protocol
 
 from audience.ports.evaluation import Positions
 
-BackfillState = Literal["waiting", "running", "paused", "done", "cancelled", "failed"]
+BackfillState = Literal["waiting", "running", "paused", "done", "cancelled", "failed", "unavailable"]
 Phase = Literal["defining", "archiving", "sending", "confirming", "ended"]
-ENDED = frozenset(("done", "cancelled", "failed"))
 
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
     """One segment's, as it stands. `profiles` and `done` are those of its pass; 0 before it is known how many.
 
-    `reason`: a stable code for why it is cancelled or failed. `began_ms`: when its pass began to send.
+    `reason`: a stable code for why it is cancelled, failed or unavailable. `began_ms`: when its pass began to send.
     """
 
     number: int

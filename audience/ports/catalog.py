@@ -60,7 +60,9 @@ class SegmentDraft:
     reads_lists: frozenset[str] = frozenset()
     reads_computed_traits: frozenset[str] = frozenset()
     leaves: frozenset[str] | None = None
-    """The ids of what its rule measures; None where nothing is to be filled from the lake."""
+    """The ids of what its rule measures; None where nobody has said."""
+    filled: bool = True
+    """Whether there is a lake to fill it from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ def archive_app(settings: ArchiveSettings, registry: CollectorRegistry, open_por
             ports.event_log,
             ports.progress,
             keeping.refine_now,
+            keeping.turn,
             compile_regex,
             metrics,
             _now_ms,

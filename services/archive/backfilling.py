@@ -69,7 +69,8 @@ class Job(Protocol):
 
 
 class Backfilling:
-    """Use `run` as a background task. `refine` takes all that is archived to where it is read."""
+    """Use `run` as a background task. `refine` takes all that is archived to where it is read, `turn` is held by who
+    reads the lake: one at a time, so that memory is bounded."""
 
     def __init__(
         self,
@@ -79,6 +80,7 @@ class Backfilling:
         event_log: EventLog,
         progress: EvaluationProgress,
         refine: Callable[[], Awaitable[None]],
+        turn: asyncio.Lock,
         regex: RegexCompiler,
         metrics: ArchiveMetrics,
         now_ms: Callable[[], int],
@@ -89,6 +91,7 @@ class Backfilling:
         self._event_log = event_log
         self._progress = progress
         self._refine = refine
+        self._turn = turn
         self._regex = regex
         self._metrics = metrics
         self._now_ms = now_ms
@@ -176,7 +179,8 @@ class Backfilling:
             return False
         if not await self._job.passed(current.marks):
             return False
-        profiles, _ = await self._call(lambda: missed.count(self._nodes(current), self._now_ms()))
+        async with self._turn:
+            profiles, _ = await self._call(lambda: missed.count(self._nodes(current), self._now_ms()))
         await self._advance(current, "sending", profiles=profiles)
         return True
 
@@ -185,9 +189,10 @@ class Backfilling:
         nodes, now_ms = self._nodes(current), self._now_ms()
         first = current.place
         end = min(PLACES, first + await self._step_of(current, missed, nodes, now_ms))
-        commands = await self._call(
-            lambda: [self._commands(current, each) for each in missed.between(first, end, nodes, now_ms)]
-        )
+        async with self._turn:
+            commands = await self._call(
+                lambda: [self._commands(current, each) for each in missed.between(first, end, nodes, now_ms)]
+            )
         events = sum(number for _, number in commands)
         await self._paced(commands)
         await self._passes.sent(current, min(end, LAST_PLACE), len(commands), events)
@@ -242,7 +247,8 @@ class Backfilling:
     async def _step_of(self, current: Pass, missed: MissedEvents, nodes: Sequence[Node], now_ms: int) -> int:
         """How many places a portion is."""
         if self._open is None or not self._open[2]:
-            profiles, events = await self._call(lambda: missed.count(nodes, now_ms))
+            async with self._turn:
+                profiles, events = await self._call(lambda: missed.count(nodes, now_ms))
             self._open = (current.id, missed, max(1, PLACES * PORTION // max(PORTION, profiles, events)))
         return self._open[2]
 

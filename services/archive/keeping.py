@@ -37,7 +37,8 @@ class Keeping:
         self._metrics = metrics
         self._sizes = sizes
         self._now_ms = now_ms
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()
+        """Who reads the lake beside the jobs takes it, too."""
 
     def schedule(self) -> AsyncIOScheduler:
         """A scheduler with the jobs, not started. A run that is still going is not begun again."""
@@ -56,7 +57,7 @@ class Keeping:
         return scheduler
 
     async def _run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        async with self._turn:
+        async with self.turn:
             try:
                 with self._metrics.job_seconds.labels(name).time():
                     await work()

@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from audience.adapters.postgres.backfills import PostgresBackfills
+from audience.adapters.postgres.catalog import PostgresSegmentCatalog
 from audience.adapters.postgres.pool import open_pool
 from audience.ports.backfills import Backfill, BackfillMissing
+from audience.ports.catalog import SegmentMissing, SegmentNotFilled
 from audience.rules.dates import format_ms
 from services.operations.running import WorkspaceOption, fail, load_settings, run, slug
 
@@ -70,6 +72,22 @@ def cancel(segment: str = SegmentArgument, workspace: str = WorkspaceOption) -> 
     """Leave the segment live with what came since it was saved."""
     now_ms = time.time_ns() // 1_000_000
     _change(segment, lambda backfills: backfills.cancel(workspace, segment, now_ms), "cancelled")
+
+
+@backfill.command("again")
+def again(segment: str = SegmentArgument, workspace: str = WorkspaceOption) -> None:
+    """Fill all that a segment measures from the lake once more: after the job began again from an older savepoint."""
+    dsn = load_settings().postgres_dsn.get_secret_value()
+
+    async def fill() -> None:
+        async with open_pool(dsn, max_size=1, application="audience-ops") as pool:
+            await PostgresSegmentCatalog(pool).fill_again(workspace, segment, time.time_ns() // 1_000_000)
+
+    try:
+        run(fill())
+    except (SegmentMissing, SegmentNotFilled):
+        fail(f"there is no segment {segment!r} that is evaluated")
+    typer.echo(f"segment {segment!r} is filled again")
 
 
 def _change(segment: str, work: Callable[[PostgresBackfills], Awaitable[None]], done: str) -> None:

@@ -155,7 +155,7 @@ def segments_app(
             copy=copy,
             freshness=freshness,
             desk=app.state.desk,
-            saving=Saving(ports.catalog, copy, publisher, _now_ms),
+            saving=Saving(ports.catalog, copy, publisher, _now_ms, filled=settings.backfill),
             publisher=publisher,
             explaining=Explaining(
                 ports.profiles,

@@ -144,10 +144,10 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
         {
             "number": {"type": "integer", "minimum": 1},
             "version": {"type": "integer", "minimum": 1, "description": "The segment's."},
-            "state": {"enum": ["waiting", "running", "paused", "done", "cancelled", "failed"]},
+            "state": {"enum": ["waiting", "running", "paused", "done", "cancelled", "failed", "unavailable"]},
             "reason": {
                 "type": ["string", "null"],
-                "description": "Why it was cancelled or failed: cancelled, superseded, not_evaluated, internal.",
+                "description": "Why so: cancelled, superseded, not_evaluated, internal, no_lake.",
             },
             "phase": {"enum": ["defining", "archiving", "sending", "confirming", "ended", None]},
             "profiles_done": _COUNT,

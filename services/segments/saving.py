@@ -34,15 +34,25 @@ _Write = Callable[[SegmentDraft, CatalogView], Awaitable[Segment]]
 
 
 class Saving:
-    """Creates, replaces and deletes segments; tells the publisher, and the copy that reads look at."""
+    """Creates, replaces and deletes segments; tells the publisher, and the copy that reads look at.
+
+    `filled`: there is a lake that they are filled from.
+    """
 
     def __init__(
-        self, catalog: SegmentCatalog, copy: CatalogCopy, publisher: Publisher, now_ms: Callable[[], int]
+        self,
+        catalog: SegmentCatalog,
+        copy: CatalogCopy,
+        publisher: Publisher,
+        now_ms: Callable[[], int],
+        *,
+        filled: bool,
     ) -> None:
         self._catalog = catalog
         self._copy = copy
         self._publisher = publisher
         self._now_ms = now_ms
+        self._filled = filled
 
     async def create(self, workspace: str, fields: Fields) -> Segment:
         """Raises ApiError: 409 `segment_exists`, 422 `rule_invalid`."""
@@ -68,7 +78,9 @@ class Saving:
             return await self._save(workspace, fields, write)
 
     async def fill_again(self, workspace: str, key: str) -> None:
-        """Have the segment filled from the lake. Raises ApiError: 404, 409 `not_filled`."""
+        """Have the segment filled from the lake. Raises ApiError: 404, 409 `not_filled`, `backfill_unavailable`."""
+        if not self._filled:
+            raise ApiError(409, "backfill_unavailable", "this platform keeps no lake")
         with _as_answers(key):
             await self._catalog.fill_again(workspace, key, self._now_ms())
         await self.saved()
@@ -89,7 +101,7 @@ class Saving:
         ):
             with attempt:
                 view = await self._catalog.view(workspace)
-                segment = await write(_draft(fields, view), view)
+                segment = await write(_draft(fields, view, filled=self._filled), view)
                 await self.saved()
                 return segment
         raise AssertionError("tenacity gives the result or raises")
@@ -100,7 +112,7 @@ class Saving:
         await self._copy.attempt()  # so that the next read of this process sees it
 
 
-def _draft(fields: Fields, view: CatalogView) -> SegmentDraft:
+def _draft(fields: Fields, view: CatalogView, *, filled: bool) -> SegmentDraft:
     references = References(fields.key, view.segments, view.lists, view.computed_traits)
     rule = parse_rule(fields.rule, regex=compile_regex, references=references)
     return SegmentDraft(
@@ -114,6 +126,7 @@ def _draft(fields: Fields, view: CatalogView) -> SegmentDraft:
         reads_lists=lists_of(rule),
         reads_computed_traits=computed_traits_of(rule),
         leaves=leaves_of(rule),
+        filled=filled,
     )
 
 

@@ -44,5 +44,9 @@ class SegmentsSettings(LakeSettings, ProfileStoreSettings):
     postgres_connections: int = Field(default=24, ge=7, le=200)
     """How many connections this process opens to PostgreSQL at most, over all its pools (`pools.py`)."""
 
+    backfill: bool = True
+    """Whether an archive keeps a lake, from which new and changed segments are filled. Without one they are live with
+    what comes, and say so; with this set and no archive they would wait for it."""
+
     ingest_url: str = Field(default="http://127.0.0.1:8081", pattern=r"^https?://[^/?#\s]+$")
     """Where bad events are sent again."""

@@ -82,7 +82,7 @@ class PostgresSegmentCatalog:
                 """,  # noqa: S608  a constant
                 *_values(workspace, draft, now_ms),
             )
-            segment = await with_history(connection, None, _segment(row), draft.leaves)
+            segment = await with_history(connection, None, _segment(row), draft.leaves, filled=draft.filled)
             await _keep_version(connection, segment)
             return segment
 
@@ -107,7 +107,7 @@ class PostgresSegmentCatalog:
                 """,  # noqa: S608  a constant
                 *_values(workspace, draft, now_ms),
             )
-            segment = await with_history(connection, before, _segment(row), draft.leaves)
+            segment = await with_history(connection, before, _segment(row), draft.leaves, filled=draft.filled)
             if segment.version != before.version:
                 await _keep_version(connection, segment)
             return segment

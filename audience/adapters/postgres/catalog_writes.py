@@ -58,12 +58,13 @@ _WAITS: Final = """
 
 
 async def with_history(
-    connection: Connection, before: Segment | None, saved: Segment, leaves: frozenset[str] | None
+    connection: Connection, before: Segment | None, saved: Segment, leaves: frozenset[str] | None, *, filled: bool
 ) -> Segment:
     """A segment that was just saved: where its rule is new to the job it waits for a backfill from now on.
 
     `leaves`: what the rule measures. Those that a live or paused segment keeps with their history are not new; without
-    any that are, nothing but the profiles that there are is looked at.
+    any that are, nothing but the profiles that there are is looked at. Not `filled`: there is no lake, and it is live
+    with what comes.
     """
     was_evaluated = before is not None and before.evaluated
     if was_evaluated and before is not None and saved.evaluated and before.version == saved.version:
@@ -79,7 +80,14 @@ async def with_history(
         )
         return replace(saved, backfill=None, new_leaves=())
     new = await connection.fetchval(_NEW, saved.workspace, sorted(leaves), saved.key, was_evaluated) or []
-    return await _waits(connection, saved, sorted(leaves), new)
+    waiting = await _waits(connection, saved, sorted(leaves), new)
+    if filled:
+        return waiting
+    await end_backfill(connection, saved.revision, "unavailable", "no_lake", saved.revised_ms)
+    await connection.execute(
+        "UPDATE segments SET backfill = NULL WHERE workspace = $1 AND key = $2", saved.workspace, saved.key
+    )
+    return replace(waiting, backfill=None)
 
 
 async def filled_again(connection: Connection, segment: Segment, now_ms: int) -> Segment:
@@ -118,7 +126,11 @@ async def raise_revision(connection: Connection, workspace: str, key: str, now_m
 
 
 async def end_backfill(
-    connection: Connection, number: int, state: Literal["done", "cancelled", "failed"], reason: str | None, now_ms: int
+    connection: Connection,
+    number: int,
+    state: Literal["done", "cancelled", "failed", "unavailable"],
+    reason: str | None,
+    now_ms: int,
 ) -> None:
     """A backfill is over; nothing where it was already."""
     await connection.execute(
