@@ -1,20 +1,22 @@
 """What the Job of a restore does: one database becomes what another one is, or stays what it was."""
 
 import os
-import secrets
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
 
 from audience.adapters.postgres.migrate import migrate
 from local.layout import Layout
+from local.model import NotReady, Part
+from local.postgres import part as postgres
 from local.settings import ROOT
 from services.operations.cluster.restoring import SCRIPT
+from tests.integration.local.running import platform_in, wait_until
 
 pytestmark = pytest.mark.platform
 
@@ -29,28 +31,40 @@ async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @contextmanager
-def environment(tmp_path: Path, before: str, live: str) -> Iterator[dict[str, str]]:
-    programs = Layout(ROOT, tmp_path).postgres_bin
-    yield {"PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(tmp_path), "BEFORE": before, "LIVE": live}
+def server(data: Path) -> Iterator[str]:
+    """A server of its own with an empty database; its address."""
+    local = platform_in(data)
+    for folder in (local.layout.data, local.layout.run, local.layout.logs):
+        folder.mkdir(parents=True, exist_ok=True)
+    postgres.prepare(local.settings, local.layout)
+    part = postgres.part(local.settings, local.layout, ())
+    with (data / "log").open("wb") as output:
+        running = subprocess.Popen([*part.become, *part.command], cwd=ROOT, stdout=output, stderr=output)  # noqa: S603
+        try:
+            wait_until("the server answers", lambda: answers(part))
+            yield local.postgres_dsn
+        finally:
+            running.send_signal(signal.SIGINT)
+            running.wait(30)
+
+
+def answers(part: Part) -> bool:
+    try:
+        part.probe()
+    except NotReady:
+        return False
+    return True
 
 
 @pytest.fixture
-async def databases(platform: Any) -> AsyncIterator[tuple[str, str]]:
+async def databases(tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
     """Two with our schema: as it was before, with one workspace, and as it is now, with another one."""
-    server, _, _ = platform.postgres_dsn.rpartition("/")
-    names = [f"{part}_{secrets.token_hex(4)}" for part in ("before", "live")]
-    async with connected(platform.postgres_dsn) as admin:
-        for name in names:
-            await admin.execute(f"CREATE DATABASE {name}")
-        try:
-            for name in names:
-                await migrate(f"{server}/{name}")
-                async with connected(f"{server}/{name}") as connection:
-                    await connection.execute("INSERT INTO workspaces (workspace) VALUES ($1)", name.partition("_")[0])
-            yield f"{server}/{names[0]}", f"{server}/{names[1]}"
-        finally:
-            for name in names:
-                await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with server(tmp_path / "before") as before, server(tmp_path / "live") as live:
+        for name, dsn in (("before", before), ("live", live)):
+            await migrate(dsn)
+            async with connected(dsn) as connection:
+                await connection.execute("INSERT INTO workspaces (workspace) VALUES ($1)", name)
+        yield before, live
 
 
 async def workspaces(dsn: str) -> list[str]:
@@ -59,8 +73,9 @@ async def workspaces(dsn: str) -> list[str]:
 
 
 def copied(tmp_path: Path, before: str, live: str) -> int:
-    with environment(tmp_path, before, live) as variables:
-        done = subprocess.run(["/bin/sh", "-c", SCRIPT], env=variables, check=False, timeout=120)  # noqa: S603
+    programs = Layout(ROOT, tmp_path).postgres_bin
+    variables = {"PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(tmp_path), "BEFORE": before, "LIVE": live}
+    done = subprocess.run(["/bin/sh", "-c", SCRIPT], env=variables, check=False, timeout=120)  # noqa: S603
     return done.returncode
 
 

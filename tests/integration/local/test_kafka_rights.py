@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,19 +109,19 @@ class Guarded:
         self.running.callback(process.wait, 30)
         self.running.callback(process.terminate)
 
-    def wait(self, part: Part) -> None:
+    def wait(self, name: str, probe: Callable[[], object]) -> None:
         """Until the part is healthy."""
 
         def healthy() -> bool:
-            process = self.processes[part.name]
-            assert process.poll() is None, (self.logs / f"{part.name}.log").read_text()[-4000:]
+            process = self.processes[name]
+            assert process.poll() is None, (self.logs / f"{name}.log").read_text()[-4000:]
             try:
-                part.probe()
+                probe()
             except NotReady:
                 return False
             return True
 
-        wait_until(f"{part.name} is ready:\n{self.denied()}", healthy)
+        wait_until(f"{name} is ready:\n{self.denied()}", healthy)
 
     def operations(self, *arguments: str, user: str) -> str:
         done = subprocess.run(  # noqa: S603
@@ -186,7 +186,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         for part in (broker, database):
             made.start(part, part.environment)
         for part in (broker, database):
-            made.wait(part)
+            made.wait(part.name, part.probe)
         # Without a certificate a client is a super user here: it stands for Strimzi's operator.
         operator = AdminClient({"bootstrap.servers": local.kafka_bootstrap})
         for user, acls in rights.items():
@@ -226,8 +226,10 @@ def test_every_program_may_do_its_work(guarded: Guarded) -> None:
         guarded.start(part, {**guarded.environment("flink"), **part.environment})
     for name in (*WORKERS, *APIS):
         guarded.start(ours[name], {**ours[name].environment, **guarded.environment(name), **ports_of(local, name)})
-    for part in (*ours.values(), *job):
-        guarded.wait(part)
+    with httpx.Client(timeout=10) as client:
+        guarded.wait(flink.JOB, lambda: job_runs(client, local.flink_url))
+        for name in (*WORKERS, *APIS):
+            guarded.wait(name, lambda name=name: services.ready(client, ours[name].address))  # type: ignore[misc]
 
     api = httpx.Client(base_url=local.segments_url, headers={"Authorization": f"Bearer {local.api_token}"}, timeout=30)
     ingest = httpx.Client(base_url=local.ingest_url, auth=(local.write_key, ""), timeout=30)
@@ -259,14 +261,23 @@ def test_every_program_may_do_its_work(guarded: Guarded) -> None:
 def test_who_has_no_right_is_refused(guarded: Guarded) -> None:
     """The broker does ask: else the other test would say nothing."""
     pem = str(guarded.authority.folder / f"{NOBODY}.pem")
+    refused: list[Any] = []
     producer = Producer({
         "bootstrap.servers": f"{HOST}:{guarded.port}", "security.protocol": "ssl", "ssl.key.location": pem,
         "ssl.ca.location": str(guarded.authority.folder / "ca.crt"), "ssl.certificate.location": pem,
     })  # fmt: skip
-    refused: list[Any] = []
     producer.produce("events", b"x", on_delivery=lambda error, _: refused.append(error))
     producer.flush(20)
     assert "uthoriz" in str(refused[0])
+
+
+def job_runs(client: httpx.Client, address: str) -> None:
+    try:
+        jobs = client.get(f"{address}/jobs/overview").json()["jobs"]
+    except (httpx.HTTPError, ValueError) as error:
+        raise NotReady(str(error)) from error
+    if [each["state"] for each in jobs] != ["RUNNING"]:
+        raise NotReady(str(jobs))
 
 
 def ports_of(local: LocalPlatform, name: str) -> dict[str, str]:

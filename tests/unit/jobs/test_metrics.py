@@ -16,7 +16,10 @@ from tests.unit.jobs.test_evaluator import NOW_MS, Operator
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs/operations"
 ALERTS = ROOT / "helm/audience-manager/files/alerts.yml"
-FLINKS_OWN = {"flink_jobmanager_job_numRestarts", "flink_jobmanager_job_numberOfFailedCheckpoints"}
+FLINKS_OWN = {
+    f"flink_jobmanager_job_{name}"
+    for name in ("numRestarts", "numberOfFailedCheckpoints", "numberOfCompletedCheckpoints")
+}
 FLINK = "flink_taskmanager_job_task_operator_rule_evaluation_"
 
 
