@@ -1,4 +1,4 @@
-"""Backfills that nobody carries out, for want of a lake, say so; segments know what they were made with."""
+"""Backfills that nobody carries out, for want of a lake, say so."""
 
 from alembic import op
 
@@ -7,8 +7,7 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Allow the state; add the column: a segment of a key that was there before is another one."""
-    op.execute("ALTER TABLE segments ADD COLUMN born bigint NOT NULL DEFAULT 0")
+    """Allow the state."""
     op.execute("ALTER TABLE backfills DROP CONSTRAINT backfills_state_check")
     op.execute("""
         ALTER TABLE backfills ADD CONSTRAINT backfills_state_check CHECK (
