@@ -58,10 +58,12 @@ class Backfill:
 
 
 def segment(
-    key: str, rule: Node, *, version: int, revision: int, paused: bool, backfill: Backfill | None = None
+    key: str, rule: Node, *, version: int, revision: int, paused: bool, born: int = 0, backfill: Backfill | None = None
 ) -> bytes:
-    """A segment's definition."""
-    definition = {"key": key, "version": version, "revision": revision, "paused": paused, "rule": _node(rule)}
+    """A segment's definition. `born`: the revision that it was made with."""
+    definition = {
+        "key": key, "version": version, "revision": revision, "paused": paused, "born": born, "rule": _node(rule),
+    }  # fmt: skip
     waits = {"backfill": None} if backfill is None else {
         "backfill": backfill.number, "new_leaves": sorted(backfill.new_leaves),
     }  # fmt: skip

@@ -32,14 +32,18 @@ class Program:
         version: int,
         revision: int,
         paused: bool = False,
+        born: int = 0,
         backfill: lowering.Backfill | None = None,
     ) -> None:
         """Add a segment or replace it. An older revision than the one that is there changes nothing.
 
+        `born` is the revision that the segment was made with: who was in another of its key before has left that one.
         With a `backfill` it is not asked for a profile that there is already, until the profile's history is in
         (`audience.engine.evaluate.on_history`); until then the old answer stands.
         """
-        definition = lowering.segment(key, rule, version=version, revision=revision, paused=paused, backfill=backfill)
+        definition = lowering.segment(
+            key, rule, version=version, revision=revision, paused=paused, born=born, backfill=backfill
+        )
         if self.compiled.put(definition):
             self.rules[key] = (rule, version)
 

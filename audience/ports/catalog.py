@@ -35,6 +35,8 @@ class Segment:
     """The number of the backfill that it waits for."""
     new_leaves: tuple[str, ...] = ()
     """The ids of what its rule measures without having its history."""
+    born: int = 0
+    """The revision that it was made with."""
 
     @property
     def evaluated(self) -> bool:

@@ -170,7 +170,8 @@ class SegmentRecord(
     """A segment's definition (topic `segments`, compacted, key = segment).
 
     `revision` grows with every change of any segment; readers ignore a record that is older than what they have.
-    A deleted segment is first written with the status ``deleted``, then as a tombstone.
+    A deleted segment is first written with the status ``deleted``, then as a tombstone. `born` is the revision that it
+    was made with: one of its key that was there before is another segment.
     """
 
     workspace: str
@@ -181,6 +182,7 @@ class SegmentRecord(
     rule: Raw
     name: str = ""
     backfill: OutstandingBackfill | None = None
+    born: int = 0
 
 
 class ComputedTraitRecord(Struct, frozen=True, gc=False, tag_field="schema", tag="computed-trait/1", kw_only=True):

@@ -144,7 +144,13 @@ class Evaluator:
             outstanding = record.backfill
             backfill = None if outstanding is None else Backfill(outstanding.number, frozenset(outstanding.new_leaves))
             program.put(
-                record.key, rule, version=record.version, revision=record.revision, paused=paused, backfill=backfill
+                record.key,
+                rule,
+                version=record.version,
+                revision=record.revision,
+                paused=paused,
+                born=record.born,
+                backfill=backfill,
             )
         else:
             program.remove(record.key, record.revision)

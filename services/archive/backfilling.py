@@ -43,8 +43,8 @@ MOST_FAULTS: Final = 5
 PORTION: Final = 20_000
 """About so many events, or profiles, are read from the lake at once."""
 
-SLICE: Final = 200
-"""Commands that are sent at once; the pace is held between them."""
+SLICES_PER_S: Final = 10
+"""So often the pace is held: that many parts of what may go in a second are sent at once."""
 
 BEHIND_MS: Final = 20_000
 """While the job is so far behind, sending waits …"""
@@ -58,6 +58,10 @@ LAST_PLACE: Final = PLACES - 1
 
 T = TypeVar("T")
 log = structlog.stdlib.get_logger(__name__)
+
+
+Sent = tuple[list[LogRecord], int]
+"""A profile's commands, and how many events they hold."""
 
 
 class Job(Protocol):
@@ -97,6 +101,7 @@ class Backfilling:
         self._now_ms = now_ms
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="backfilling")
         self._open: tuple[int, MissedEvents, int] | None = None
+        self._ahead: tuple[int, int, list[int], int, asyncio.Task[list[Sent]]] | None = None
         self._faults = 0
         self._failing = ""
 
@@ -185,14 +190,13 @@ class Backfilling:
         return True
 
     async def _send(self, current: Pass) -> bool:
-        missed = await self._missed(current)
-        nodes, now_ms = self._nodes(current), self._now_ms()
+        numbers = [wanted.number for wanted in current.wanted]
         first = current.place
-        end = min(PLACES, first + await self._step_of(current, missed, nodes, now_ms))
-        async with self._turn:
-            commands = await self._call(
-                lambda: [self._commands(current, each) for each in missed.between(first, end, nodes, now_ms)]
-            )
+        end, reading = await self._reading(current, first)
+        commands = await reading
+        if end < PLACES:
+            # While these are sent the next are read.
+            self._ahead = (current.id, end, numbers, *await self._reading(current, end))
         events = sum(number for _, number in commands)
         await self._paced(commands)
         await self._passes.sent(current, min(end, LAST_PLACE), len(commands), events)
@@ -201,6 +205,26 @@ class Backfilling:
         if end >= PLACES:
             await self._advance(current, "confirming", marks=await self._job.ends(COMMANDS))
         return True
+
+    async def _reading(self, current: Pass, first: int) -> tuple[int, "asyncio.Task[list[Sent]]"]:
+        """The commands of the profiles from a place on, and the place where they end."""
+        ahead, self._ahead = self._ahead, None
+        numbers = [wanted.number for wanted in current.wanted]
+        if ahead is not None:
+            if ahead[:3] == (current.id, first, numbers):
+                return ahead[3:]
+            ahead[4].cancel()
+        missed = await self._missed(current)
+        nodes, now_ms = self._nodes(current), self._now_ms()
+        end = min(PLACES, first + await self._step_of(current, missed, nodes, now_ms))
+
+        async def read() -> list[Sent]:
+            async with self._turn:
+                return await self._call(
+                    lambda: [self._commands(current, each) for each in missed.between(first, end, nodes, now_ms)]
+                )
+
+        return end, asyncio.create_task(read(), name="backfill-reading")
 
     async def _confirm(self, current: Pass) -> bool:
         if await self._job.lost(current.marks):
@@ -261,7 +285,7 @@ class Backfilling:
                     found[leaf] = node
         return list(found.values())
 
-    def _commands(self, current: Pass, missed: Missed) -> tuple[list[LogRecord], int]:
+    def _commands(self, current: Pass, missed: Missed) -> Sent:
         """A profile's commands, and how many events they hold."""
         key = key_of(current.workspace, missed.profile_id)
         cut = current.cut[partition_of(key.encode(), len(current.cut))]
@@ -286,11 +310,12 @@ class Backfilling:
         ]
         return records, len(missed.events)
 
-    async def _paced(self, commands: Sequence[tuple[list[LogRecord], int]]) -> None:
+    async def _paced(self, commands: Sequence[Sent]) -> None:
         """Send them, so many profiles and events a second."""
         settings = self._settings
-        for start in range(0, len(commands), SLICE):
-            some = commands[start : start + SLICE]
+        size = max(1, int(settings.backfill_profiles_per_s / SLICES_PER_S))
+        for start in range(0, len(commands), size):
+            some = commands[start : start + size]
             began_s = time.monotonic()
             await self._event_log.append([record for records, _ in some for record in records])
             events = sum(number for _, number in some)
@@ -304,6 +329,9 @@ class Backfilling:
         return reached is not None and self._now_ms() - reached.events_ms > BEHIND_MS
 
     def _close(self) -> None:
+        if self._ahead is not None:
+            self._ahead[4].cancel()
+            self._ahead = None
         if self._open is not None:
             missed = self._open[1]
             self._open = None

@@ -153,6 +153,7 @@ def _records(segment: Segment) -> list[LogRecord]:
         rule=msgspec.Raw(msgspec.json.encode(segment.rule)),
         name=segment.name,
         backfill=None if segment.backfill is None else OutstandingBackfill(segment.backfill, segment.new_leaves),
+        born=segment.born,
     )
     told = LogRecord(SEGMENTS, key, encode(record))
     return [told, LogRecord(SEGMENTS, key, None)] if segment.deleted else [told]

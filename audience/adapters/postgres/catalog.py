@@ -30,7 +30,7 @@ from audience.ports.catalog import (
 _PUBLISH_LOCK: Final = 0x5345474E
 _COLUMNS: Final = (
     "workspace, key, name, description, rule, tags, status, version, revision, created_ms, updated_ms, "
-    "saved_revision, revised_ms, backfill, new_leaves"
+    "saved_revision, revised_ms, backfill, new_leaves, born"
 )
 
 
@@ -75,9 +75,9 @@ class PostgresSegmentCatalog:
                 f"""
                 INSERT INTO segments (workspace, key, name, description, rule, tags, status, refers_to,
                                       reads_lists, reads_computed_traits, version, revision, saved_revision,
-                                      created_ms, updated_ms, revised_ms)
+                                      born, created_ms, updated_ms, revised_ms)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $10, $11, 1, nextval('segment_revisions'),
-                        currval('segment_revisions'), $9, $9, $9)
+                        currval('segment_revisions'), currval('segment_revisions'), $9, $9, $9)
                 RETURNING {_COLUMNS}
                 """,  # noqa: S608  a constant
                 *_values(workspace, draft, now_ms),
@@ -292,4 +292,5 @@ def _segment(row: asyncpg.Record | None) -> Segment:
         revised_ms=row["revised_ms"],
         backfill=row["backfill"],
         new_leaves=tuple(row["new_leaves"]),
+        born=row["born"],
     )

@@ -216,12 +216,16 @@ fn fall_due(program: &Program, state: &mut State, step: &mut Step) {
     }
 }
 
+/// Leaves segments that are gone, those among them of whose key there is another one now.
 fn leave_what_is_gone(program: &Program, state: &mut State, step: &mut Step, outcome: &mut Outcome) {
     let now_ms = state.now_ms;
     let gone: Vec<(u64, Arc<str>)> = state
         .segments()
         .into_iter()
-        .filter(|(hash, _, _)| !program.by_hash.contains_key(hash))
+        .filter(|(hash, _, _)| {
+            let there = program.by_hash.get(hash);
+            there.is_none_or(|place| program.segments[*place].born > state.revision)
+        })
         .map(|(hash, key, _)| (hash, key.into()))
         .collect();
     for (hash, key) in gone {

@@ -56,6 +56,8 @@ pub struct Segment {
     pub paused: bool,
     /// The backfill that its new leaves wait for; 0 for none.
     pub backfill: i64,
+    /// The revision that it was made with.
+    pub born: i64,
     pub cond: Cond,
     asked: HashSet<(Asked, Condition)>,
     tests: BTreeSet<u32>,
@@ -179,7 +181,7 @@ impl Program {
         let mut segment = compiler.segment;
         segment.cond = cond;
         (segment.version, segment.revision, segment.paused) = (spec.version, spec.revision, spec.paused);
-        segment.backfill = spec.backfill;
+        (segment.backfill, segment.born) = (spec.backfill, spec.born);
         let old = std::mem::replace(&mut self.segments[place], segment);
         if known.is_some() {
             self.release(place, &old, true, spec.revision);
@@ -650,6 +652,7 @@ impl Segment {
             revision: 0,
             paused: false,
             backfill: 0,
+            born: 0,
             cond: Cond::Any(Vec::new()),
             asked: HashSet::new(),
             tests: BTreeSet::new(),

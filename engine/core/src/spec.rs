@@ -39,6 +39,8 @@ pub struct SegmentSpec {
     pub paused: bool,
     /// The number of the backfill that its new leaves wait for; 0: they have all there is.
     pub backfill: i64,
+    /// The revision that it was made with; one of its key that was there before is another segment.
+    pub born: i64,
     pub rule: Node,
 }
 
@@ -112,6 +114,7 @@ impl SegmentSpec {
             revision: whole(&spec, "revision")?,
             paused: *field(&spec, "paused")? == Value::Bool(true),
             backfill,
+            born: whole(&spec, "born")?,
             rule,
         })
     }

@@ -1,12 +1,18 @@
 """Segments that are created in the middle of the stream, on the running platform, against the oracle."""
 
 import asyncio
+import json
+import os
 import secrets
+import subprocess
+import sys
 from typing import Any
 
 import httpx
 import pytest
 
+from local import services
+from local.settings import ROOT
 from tests.faults.trial import Rules, Trial
 from tests.integration.local.running import LocalPlatform
 
@@ -63,6 +69,11 @@ async def test_a_backfill_is_paused_resumed_cancelled_and_asked_for_again(platfo
             while (found := (await api.get(path)).json())["state"] != "done":  # noqa: ASYNC110
                 await asyncio.sleep(0.3)
         assert found["profiles_done"] == found["profiles_total"] > 0
+        [listed] = json.loads(ops(platform, "show", f"late-{mark}", "--json"))
+        assert (listed["state"], listed["profiles_done"]) == ("done", found["profiles_done"])
+        assert "no backfill that can be paused" in ops(platform, "pause", f"late-{mark}", status=1)
+        assert "is filled again" in ops(platform, "again", f"late-{mark}")
+        assert "is cancelled" in ops(platform, "cancel", f"late-{mark}")
         async with asyncio.timeout(10):
             while (await _profile(api, f"ada-{mark}"))["segments"] != [f"late-{mark}"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
@@ -71,6 +82,16 @@ async def test_a_backfill_is_paused_resumed_cancelled_and_asked_for_again(platfo
         assert kept.status_code == 200, kept.text
         assert (await api.delete(f"/v1/segments/late-{mark}")).status_code == 204
         assert (await api.get(path)).status_code == 404
+
+
+def ops(platform: LocalPlatform, *arguments: str, status: int = 0) -> str:
+    done = subprocess.run(  # noqa: S603  a command of ours
+        [sys.executable, "-m", "services.operations", "backfill", *arguments],
+        env={"PATH": os.defpath, **services.environment(platform.settings, platform.layout, {})},
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 async def _profile(api: httpx.AsyncClient, profile_id: str) -> dict[str, Any]:

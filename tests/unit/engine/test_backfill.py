@@ -38,11 +38,13 @@ class Job:
     log: list[Arrival] = field(default_factory=list)
     revision: int = 0
 
-    def define(self, key: str, rule: Any, backfill: int | None = None, new: frozenset[str] | None = None) -> None:
+    def define(
+        self, key: str, rule: Any, backfill: int | None = None, new: frozenset[str] | None = None, born: int = 0
+    ) -> None:
         self.revision += 1
         parsed = parse_rule(rule, regex=REGEX)
         outstanding = backfill and Backfill(backfill, leaves_of(parsed) if new is None else new)
-        self.program.put(key, parsed, version=1, revision=self.revision, backfill=outstanding or None)
+        self.program.put(key, parsed, version=1, revision=self.revision, born=born, backfill=outstanding or None)
 
     def event(self, name: str, minutes: int = 0) -> Outcome:
         at_ms = NOW_MS + 60_000 * minutes
@@ -136,6 +138,20 @@ def test_a_profile_that_begins_under_the_definition_is_asked_at_once() -> None:
     assert job.history(7).changes == []
     job.define("twice", TWICE)
     assert job.segments == {"twice"}
+
+
+def test_who_was_in_another_segment_of_the_key_has_left_it(job: Job) -> None:
+    job.define("often", {"event": "Order", "is": {"gte": 1}})
+    job.event("Order")
+    assert job.segments == {"often"}
+    job.program.remove("often", job.revision + 1)
+    job.revision += 1
+    job.define("often", {"event": "Order", "is": {"gte": 2}}, backfill=9, born=job.revision + 1)
+    outcome = job.history(9)
+    assert [(change.segment, change.entered) for change in outcome.changes] == [("often", False), ("often", True)]
+    assert job.segments == {"often"}
+    job.define("often", {"event": "Order", "is": {"gte": 2}}, born=job.revision)
+    assert job.event("Cart").changes == []
 
 
 def test_one_without_events_is_asked_too(job: Job) -> None:

@@ -1,4 +1,4 @@
-"""Backfills that nobody carries out, since the platform keeps no lake, say so."""
+"""Backfills that nobody carries out, for want of a lake, say so."""
 
 from alembic import op
 
