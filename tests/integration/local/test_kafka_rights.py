@@ -274,7 +274,7 @@ def test_who_has_no_right_is_refused(guarded: Guarded) -> None:
 def job_runs(client: httpx.Client, address: str) -> None:
     try:
         jobs = client.get(f"{address}/jobs/overview").json()["jobs"]
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, ValueError, KeyError) as error:
         raise NotReady(str(error)) from error
     if [each["state"] for each in jobs] != ["RUNNING"]:
         raise NotReady(str(jobs))
