@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # public, but its types do not say so
 
 from audience.adapters.kafka.driver import code_of
-from audience.adapters.kafka.offsets import TIMEOUT_S, answer, committed_by, ends_of, open_admin
+from audience.adapters.kafka.offsets import TIMEOUT_S, Asking, answer, open_admin
 from audience.adapters.kafka.producer import RECORD_BYTES
 from audience.ports.evaluation import Positions
 from audience.ports.event_log import EventLogUnavailable
@@ -98,14 +98,13 @@ def lag(bootstrap: str, groups: Iterable[str]) -> dict[str, int]:
     Questions to the job do not count: they change nothing, and freshness asks one every second.
     Blocks. Raises EventLogUnavailable.
     """
-    admin = open_admin(bootstrap)
+    asking = Asking(bootstrap)
     try:
-        committed = {group: committed_by(admin, group) for group in groups}
+        committed = {group: asking.committed(group, [each.name for each in TOPICS]) for group in groups}
         present = {group: offsets for group, offsets in committed.items() if offsets}
-        topics = {topic for offsets in present.values() for topic, _ in offsets}
-        ends = ends_of(admin, topics)
-    except KafkaException as error:
-        raise EventLogUnavailable(f"Kafka: {error}") from error
+        ends = asking.ends({topic for offsets in present.values() for topic, _ in offsets})
+    finally:
+        asking.close()
     return {group: _behind(offsets, ends) for group, offsets in present.items()}
 
 

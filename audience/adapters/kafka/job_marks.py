@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from audience.adapters.kafka.offsets import Asking, committed_by, ends_of
+from audience.adapters.kafka.offsets import Asking
 from audience.ports.evaluation import Positions
 
 GROUP: Final = "rule-evaluation"
@@ -25,7 +25,7 @@ class JobMarks:
         return {place: end for place, (_, end) in (await asyncio.to_thread(self._marks, topic)).items()}
 
     def _marks(self, *topics: str) -> dict[tuple[str, int], tuple[int, int]]:
-        return self._asking.ask(lambda admin: ends_of(admin, topics))
+        return self._asking.ends(topics)
 
     async def passed(self, marks: Positions) -> bool:
         """Whether a complete checkpoint covers all that lies before these."""
@@ -45,5 +45,5 @@ class JobMarks:
         return any(place in committed and ends[place][0] > committed[place] for place in marks)
 
     def _look(self, marks: Positions) -> tuple[Positions, dict[tuple[str, int], tuple[int, int]]]:
-        committed = self._asking.ask(lambda admin: committed_by(admin, self._group))
-        return committed, self._marks(*{topic for topic, _ in marks})
+        topics = {topic for topic, _ in marks}
+        return self._asking.committed(self._group, topics), self._marks(*topics)

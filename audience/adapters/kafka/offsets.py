@@ -4,10 +4,10 @@ import concurrent.futures
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # as in admin.py
 
-from audience.adapters.kafka.driver import base_config, code_of
+from audience.adapters.kafka.driver import base_config
 from audience.ports.evaluation import Positions
 from audience.ports.event_log import EventLogUnavailable
 
@@ -23,18 +23,49 @@ def open_admin(bootstrap: str) -> AdminClient:
 
 
 class Asking:
-    """Asks Kafka, again and again; for one thread at a time. After a fault the client is a new one: see `answer`."""
+    """Asks Kafka, again and again; for one thread at a time. After a fault the clients are new ones: see `answer`.
+
+    Blocks. Every call raises EventLogUnavailable.
+    """
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
         self._admin = open_admin(bootstrap)
+        self._members: dict[str, Consumer] = {}
 
-    def ask(self, question: Callable[[AdminClient], T]) -> T:
-        """What the question gives. Blocks. Raises EventLogUnavailable."""
+    def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
+        """The first and the next offset of every partition of the topics."""
+        return self._ask(lambda: ends_of(self._admin, topics))
+
+    def committed(self, group: str, topics: Iterable[str]) -> Positions:
+        """What a group has committed in these topics; nothing where there is no such group."""
+        return self._ask(lambda: self._committed(group, topics))
+
+    def _committed(self, group: str, topics: Iterable[str]) -> Positions:
+        # By a consumer that never joins the group. What the admin client has for this ends the process now and then
+        # (librdkafka, a null pointer in rdk:main), as far as was seen on new brokers alone.
+        if group not in self._members:
+            options = {
+                **base_config(self._bootstrap, "audience-offsets"),
+                "group.id": group,
+                "enable.auto.commit": False,
+            }
+            self._members[group] = Consumer(options)
+        found = self._members[group].committed(_partitions(self._admin, topics), timeout=TIMEOUT_S)
+        return {(part.topic, part.partition): part.offset for part in found if part.offset >= 0}
+
+    def close(self) -> None:
+        """Let the connections go; the next question opens new ones."""
+        members, self._members = self._members, {}
+        for member in members.values():
+            member.close()
+
+    def _ask(self, question: Callable[[], T]) -> T:
         try:
-            return question(self._admin)
+            return question()
         except KafkaException as error:
             self._admin = open_admin(self._bootstrap)
+            self.close()
             raise EventLogUnavailable(f"Kafka: {error.args[0].str()}") from error
 
 
@@ -50,27 +81,9 @@ def answer(future: "concurrent.futures.Future[Any]") -> Any:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the client gave no answer in time")) from error  # noqa: SLF001  it has no public name
 
 
-def committed_by(admin: AdminClient, group: str) -> Positions:
-    """What a group has committed; nothing where there is no such group."""
-    [future] = admin.list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(group)], request_timeout=TIMEOUT_S
-    ).values()
-    try:
-        found = answer(future).topic_partitions or ()
-    except KafkaException as error:
-        if code_of(error) == KafkaError.GROUP_ID_NOT_FOUND:
-            return {}
-        raise
-    return {(part.topic, part.partition): part.offset for part in found if part.offset >= 0}
-
-
 def ends_of(admin: AdminClient, topics: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
     """The first and the next offset of every partition of the topics."""
-    partitions = [
-        TopicPartition(topic, partition)
-        for topic in topics
-        for partition in admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
-    ]
+    partitions = _partitions(admin, topics)
     if not partitions:
         return {}
     first, last = (
@@ -78,3 +91,11 @@ def ends_of(admin: AdminClient, topics: Iterable[str]) -> dict[tuple[str, int], 
         for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
     )
     return {(part.topic, part.partition): (answer(first[part]).offset, answer(last[part]).offset) for part in last}
+
+
+def _partitions(admin: AdminClient, topics: Iterable[str]) -> list[TopicPartition]:
+    return [
+        TopicPartition(topic, partition)
+        for topic in topics
+        for partition in admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
+    ]

@@ -9,10 +9,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from confluent_kafka.admin import AdminClient
-
 from audience.adapters.kafka.history import partition_of
-from audience.adapters.kafka.offsets import Asking, committed_by, ends_of
+from audience.adapters.kafka.offsets import Asking
 from audience.ports.evaluation import Look, Positions
 from audience.ports.event_log import EventLog, LogRecord
 from audience.wire.topics import (
@@ -45,16 +43,16 @@ class KafkaPipeline:
         """The log now. Raises EventLogUnavailable."""
         if self._questions:
             await self._event_log.append(self._questions)
-        look, partitions = await asyncio.to_thread(self._asking.ask, self._look)
+        look, partitions = await asyncio.to_thread(self._look)
         if partitions != len(self._questions):
             self._questions = _questions(partitions)
         return look
 
-    def _look(self, admin: AdminClient) -> tuple[Look, int]:
+    def _look(self) -> tuple[Look, int]:
         """The look, and how many partitions commands have."""
-        done = committed_by(admin, self._job)
-        ends = ends_of(admin, (*INPUTS, *DEFINED_IN, PROFILES))
-        projected = _least([committed_by(admin, store) for store in self._stores])
+        done = self._asking.committed(self._job, (*INPUTS, *DEFINED_IN))
+        ends = self._asking.ends((*INPUTS, *DEFINED_IN, PROFILES))
+        projected = _least([self._asking.committed(store, (PROFILES,)) for store in self._stores])
         held = {place: end for place, (first, end) in ends.items() if end > first}
         inputs, definitions, outputs = (
             {place: end for place, end in held.items() if place[0] in topics}
