@@ -11,11 +11,10 @@ from rich.table import Table
 
 from audience.adapters.postgres.backfills import PostgresBackfills
 from audience.adapters.postgres.catalog import PostgresSegmentCatalog
-from audience.adapters.postgres.pool import open_pool
 from audience.ports.backfills import Backfill, BackfillMissing
 from audience.ports.catalog import SegmentMissing, SegmentNotFilled
 from audience.rules.dates import format_ms
-from services.operations.running import WorkspaceOption, fail, load_settings, run, slug
+from services.operations.running import WorkspaceOption, fail, load_settings, run, slug, with_pool
 
 T = TypeVar("T")
 
@@ -26,13 +25,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def _with_backfills(work: Callable[[PostgresBackfills], Awaitable[T]]) -> T:
-    dsn = load_settings().postgres_dsn.get_secret_value()
-
-    async def connected() -> T:
-        async with open_pool(dsn, max_size=1, application="audience-ops") as pool:
-            return await work(PostgresBackfills(pool))
-
-    return run(connected())
+    return run(with_pool(load_settings(), 0, lambda pool: work(PostgresBackfills(pool))))
 
 
 @backfill.command("list")
@@ -77,14 +70,13 @@ def cancel(segment: str = SegmentArgument, workspace: str = WorkspaceOption) -> 
 @backfill.command("again")
 def again(segment: str = SegmentArgument, workspace: str = WorkspaceOption) -> None:
     """Fill all that a segment measures from the lake once more: after the job began again from an older savepoint."""
-    dsn = load_settings().postgres_dsn.get_secret_value()
-
-    async def fill() -> None:
-        async with open_pool(dsn, max_size=1, application="audience-ops") as pool:
-            await PostgresSegmentCatalog(pool).fill_again(workspace, segment, time.time_ns() // 1_000_000)
-
+    now_ms = time.time_ns() // 1_000_000
     try:
-        run(fill())
+        run(
+            with_pool(
+                load_settings(), 0, lambda pool: PostgresSegmentCatalog(pool).fill_again(workspace, segment, now_ms)
+            )
+        )
     except (SegmentMissing, SegmentNotFilled):
         fail(f"there is no segment {segment!r} that is evaluated")
     typer.echo(f"segment {segment!r} is filled again")

@@ -1,7 +1,6 @@
 """Sources with their write keys, tokens, and the demo's pair of both."""
 
 import secrets
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -9,14 +8,13 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from audience.adapters.postgres.pool import Pool, open_pool
+from audience.adapters.postgres.pool import Pool
 from audience.adapters.postgres.sources import PostgresSourceCatalog
 from audience.adapters.postgres.tokens import PostgresTokenCatalog
 from audience.ports.catalog import ANY_SCOPE, SCOPES, Source, SourceExists
 from services._kit import demo
 from services._kit.demo import token_sha256
-from services.operations.running import WaitOption, WorkspaceOption, fail, load_settings, run, slug, waiting
-from services.operations.settings import OperationsSettings
+from services.operations.running import WaitOption, WorkspaceOption, fail, load_settings, run, slug, with_pool
 
 T = TypeVar("T")
 
@@ -33,11 +31,6 @@ sources = typer.Typer(help="Where events come from, and their write keys.", no_a
 tokens = typer.Typer(help="API tokens of those who read segments and profiles.", no_args_is_help=True)
 
 
-async def _with_pool(settings: OperationsSettings, wait_s: float, work: Callable[[Pool], Awaitable[T]]) -> T:
-    async with open_pool(settings.postgres_dsn.get_secret_value(), max_size=1, application="audience-ops") as pool:
-        return await waiting(wait_s, lambda: work(pool))
-
-
 @sources.command("create")
 def create_source(
     source: str = typer.Argument(callback=slug, help="Its id, a slug; kept on every event."),
@@ -49,14 +42,14 @@ def create_source(
     """Add a source, and print its write key."""
     key = secrets.token_urlsafe(24)
     new = Source(workspace, source, name or source, key, kind.value, events_per_s or None)
-    run(_with_pool(load_settings(), 0, lambda pool: PostgresSourceCatalog(pool).create(new)))
+    run(with_pool(load_settings(), 0, lambda pool: PostgresSourceCatalog(pool).create(new)))
     typer.echo(new.write_key)
 
 
 @sources.command("list")
 def list_sources() -> None:
     """Print every source that is not revoked: workspace, id, kind, name, write key."""
-    for each in run(_with_pool(load_settings(), 0, lambda pool: PostgresSourceCatalog(pool).sources())):
+    for each in run(with_pool(load_settings(), 0, lambda pool: PostgresSourceCatalog(pool).sources())):
         typer.echo(f"{each.workspace}\t{each.source}\t{each.kind}\t{each.name}\t{each.write_key}")
 
 
@@ -66,7 +59,7 @@ def revoke_source(
     workspace: str = WorkspaceOption,
 ) -> None:
     """Let nothing in by a source's write key any more: within 5 s, for good. Its id stays taken."""
-    run(_with_pool(load_settings(), 0, lambda pool: PostgresSourceCatalog(pool).revoke(workspace, source)))
+    run(with_pool(load_settings(), 0, lambda pool: PostgresSourceCatalog(pool).revoke(workspace, source)))
     typer.echo(f"source {source!r} of workspace {workspace!r} is revoked")
 
 
@@ -89,21 +82,21 @@ def create_token(
         scopes = scope or (ANY_SCOPE,)
         await PostgresTokenCatalog(pool).create(workspace, name, token_sha256(token), scopes, ends_at)
 
-    run(_with_pool(load_settings(), 0, create))
+    run(with_pool(load_settings(), 0, create))
     typer.echo(token)
 
 
 @tokens.command("revoke")
 def revoke_token(name: str = typer.Argument(help="Its name."), workspace: str = WorkspaceOption) -> None:
     """Take a token away. It stops working within seconds (AUDIENCE_TOKEN_CACHE_S)."""
-    run(_with_pool(load_settings(), 0, lambda pool: PostgresTokenCatalog(pool).revoke(workspace, name)))
+    run(with_pool(load_settings(), 0, lambda pool: PostgresTokenCatalog(pool).revoke(workspace, name)))
     typer.echo(f"revoked {name!r}")
 
 
 @tokens.command("list")
 def list_tokens() -> None:
     """Print every token's workspace, name, scopes, when it was made, ends, was used last; never the token."""
-    for each in run(_with_pool(load_settings(), 0, lambda pool: PostgresTokenCatalog(pool).list())):
+    for each in run(with_pool(load_settings(), 0, lambda pool: PostgresTokenCatalog(pool).list())):
         times = (each.created_at, each.expires_at, each.last_used_at)
         shown = [at.isoformat(timespec="seconds") if at else "-" for at in times]
         typer.echo("\t".join((each.workspace, each.name, ",".join(each.scopes), *shown)))
@@ -114,7 +107,7 @@ def demo_credentials(wait_s: float = WaitOption) -> None:
     settings = load_settings()
     if settings.environment not in ("local", "demo"):
         fail(f"the environment is {settings.environment!r}; everybody knows the demo's credentials")
-    run(_with_pool(settings, wait_s, _ensure_demo))
+    run(with_pool(settings, wait_s, _ensure_demo))
     typer.echo(f"workspace {demo.WORKSPACE!r} has write key {demo.WRITE_KEY!r} and API token {demo.API_TOKEN!r}")
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential, wait_random
 
 from audience.adapters.postgres.migrate import SchemaTooNew
+from audience.adapters.postgres.pool import Pool, open_pool
 from audience.adapters.postgres.tokens import TokenExists, TokenMissing
 from audience.ports.catalog import SourceExists, SourceMissing
 from audience.ports.event_log import EventLogUnavailable
@@ -69,3 +70,9 @@ async def waiting(wait_s: float, action: Callable[[], Awaitable[T]]) -> T:
         with attempt:
             return await action()
     raise AssertionError("tenacity gives the result or raises")
+
+
+async def with_pool(settings: OperationsSettings, wait_s: float, work: Callable[[Pool], Awaitable[T]]) -> T:
+    """Do it with a connection to the database, as `waiting`."""
+    async with open_pool(settings.postgres_dsn.get_secret_value(), max_size=1, application="audience-ops") as pool:
+        return await waiting(wait_s, lambda: work(pool))

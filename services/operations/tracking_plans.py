@@ -10,10 +10,9 @@ import msgspec
 import typer
 
 from audience.adapters.json_schema import compile_schema
-from audience.adapters.postgres.pool import open_pool
 from audience.adapters.postgres.tracking_plans import PostgresTrackingPlanCatalog
 from audience.events.tracking_plans import PlanInvalid, parse_plan
-from services.operations.running import WorkspaceOption, fail, load_settings, run, slug
+from services.operations.running import WorkspaceOption, fail, load_settings, run, slug, with_pool
 
 T = TypeVar("T")
 
@@ -22,13 +21,7 @@ SourceArgument = typer.Argument(callback=slug, help="The source's id.")
 
 
 def _with_plans(work: Callable[[PostgresTrackingPlanCatalog], Awaitable[T]]) -> T:
-    dsn = load_settings().postgres_dsn.get_secret_value()
-
-    async def connected() -> T:
-        async with open_pool(dsn, max_size=1, application="audience-ops") as pool:
-            return await work(PostgresTrackingPlanCatalog(pool))
-
-    return run(connected())
+    return run(with_pool(load_settings(), 0, lambda pool: work(PostgresTrackingPlanCatalog(pool))))
 
 
 @plan.command("set")

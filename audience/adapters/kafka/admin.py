@@ -4,7 +4,7 @@ Creating is idempotent and never changes a topic that is there: partitions canno
 profiles to other partitions in the middle of their history.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,6 +51,7 @@ TOPICS: Final = (
     Topic(names.REPLIES, by_profile=False, retention_ms=10 * _MINUTE_MS),
     Topic(names.EPOCHS, by_profile=False, retention_ms=None),
 )
+_NAMES: Final = tuple(each.name for each in TOPICS)
 
 
 def _config(topic: Topic, replicas: int) -> dict[str, str]:
@@ -92,16 +93,16 @@ def create_topics(bootstrap: str, *, partitions: int, replicas: int, topics: Seq
     return created
 
 
-def lag(bootstrap: str, groups: Iterable[str]) -> dict[str, int]:
-    """How many records each group has yet to read, over the topics it has committed to; a new group is left out.
+def lag(bootstrap: str, groups: Sequence[str], topics: Sequence[str] = _NAMES) -> dict[str, int]:
+    """How many records each group has yet to read, over those topics it has committed to; a new group is left out.
 
     Questions to the job do not count: they change nothing, and freshness asks one every second.
     Blocks. Raises EventLogUnavailable.
     """
     asking = Asking(bootstrap)
     try:
-        committed = {group: asking.committed(group, [each.name for each in TOPICS]) for group in groups}
-        present = {group: offsets for group, offsets in committed.items() if offsets}
+        committed = zip(groups, asking.committed(groups, topics), strict=True)
+        present = {group: offsets for group, offsets in committed if offsets}
         ends = asking.ends({topic for offsets in present.values() for topic, _ in offsets})
     finally:
         asking.close()

@@ -46,4 +46,5 @@ class JobMarks:
 
     def _look(self, marks: Positions) -> tuple[Positions, dict[tuple[str, int], tuple[int, int]]]:
         topics = {topic for topic, _ in marks}
-        return self._asking.committed(self._group, topics), self._marks(*topics)
+        [committed] = self._asking.committed([self._group], topics)
+        return committed, self._marks(*topics)

@@ -1,7 +1,7 @@
-"""Where topics begin and end, and what consumer groups have committed. Blocks; raises KafkaException."""
+"""Where topics begin and end, and what consumer groups have committed."""
 
 import concurrent.futures
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -35,24 +35,41 @@ class Asking:
 
     def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
         """The first and the next offset of every partition of the topics."""
-        return self._ask(lambda: ends_of(self._admin, topics))
+        return self._ask(lambda: self._ends(topics))
 
-    def committed(self, group: str, topics: Iterable[str]) -> Positions:
-        """What a group has committed in these topics; nothing where there is no such group."""
-        return self._ask(lambda: self._committed(group, topics))
+    def committed(self, groups: Sequence[str], topics: Iterable[str]) -> list[Positions]:
+        """What each group has committed in these topics; nothing where there is no such group."""
+        return self._ask(lambda: self._committed(groups, topics))
 
-    def _committed(self, group: str, topics: Iterable[str]) -> Positions:
-        # By a consumer that never joins the group. What the admin client has for this ends the process now and then
+    def _ends(self, topics: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
+        partitions = self._partitions(topics)
+        if not partitions:
+            return {}
+        first, last = (
+            self._admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=TIMEOUT_S)
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        )
+        return {(part.topic, part.partition): (answer(first[part]).offset, answer(last[part]).offset) for part in last}
+
+    def _committed(self, groups: Sequence[str], topics: Iterable[str]) -> list[Positions]:
+        partitions = self._partitions(topics)
+        found = [self._member(group).committed(partitions, timeout=TIMEOUT_S) for group in groups]
+        return [{(part.topic, part.partition): part.offset for part in each if part.offset >= 0} for each in found]
+
+    def _member(self, group: str) -> Consumer:
+        # A consumer that never joins the group. What the admin client has for this ends the process now and then
         # (librdkafka, a null pointer in rdk:main), as far as was seen on new brokers alone.
         if group not in self._members:
-            options = {
-                **base_config(self._bootstrap, "audience-offsets"),
-                "group.id": group,
-                "enable.auto.commit": False,
-            }
-            self._members[group] = Consumer(options)
-        found = self._members[group].committed(_partitions(self._admin, topics), timeout=TIMEOUT_S)
-        return {(part.topic, part.partition): part.offset for part in found if part.offset >= 0}
+            connection = base_config(self._bootstrap, "audience-offsets")
+            self._members[group] = Consumer({**connection, "group.id": group, "enable.auto.commit": False})
+        return self._members[group]
+
+    def _partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
+        return [
+            TopicPartition(topic, partition)
+            for topic in topics
+            for partition in self._admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
+        ]
 
     def close(self) -> None:
         """Let the connections go; the next question opens new ones."""
@@ -79,23 +96,3 @@ def answer(future: "concurrent.futures.Future[Any]") -> Any:
         return future.result(TIMEOUT_S + _OVERDUE_S)
     except concurrent.futures.TimeoutError as error:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the client gave no answer in time")) from error  # noqa: SLF001  it has no public name
-
-
-def ends_of(admin: AdminClient, topics: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
-    """The first and the next offset of every partition of the topics."""
-    partitions = _partitions(admin, topics)
-    if not partitions:
-        return {}
-    first, last = (
-        admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=TIMEOUT_S)
-        for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
-    )
-    return {(part.topic, part.partition): (answer(first[part]).offset, answer(last[part]).offset) for part in last}
-
-
-def _partitions(admin: AdminClient, topics: Iterable[str]) -> list[TopicPartition]:
-    return [
-        TopicPartition(topic, partition)
-        for topic in topics
-        for partition in admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
-    ]

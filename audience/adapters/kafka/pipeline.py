@@ -50,9 +50,9 @@ class KafkaPipeline:
 
     def _look(self) -> tuple[Look, int]:
         """The look, and how many partitions commands have."""
-        done = self._asking.committed(self._job, (*INPUTS, *DEFINED_IN))
+        [done] = self._asking.committed([self._job], (*INPUTS, *DEFINED_IN))
         ends = self._asking.ends((*INPUTS, *DEFINED_IN, PROFILES))
-        projected = _least([self._asking.committed(store, (PROFILES,)) for store in self._stores])
+        projected = _least(self._asking.committed(self._stores, (PROFILES,)))
         held = {place: end for place, (first, end) in ends.items() if end > first}
         inputs, definitions, outputs = (
             {place: end for place, end in held.items() if place[0] in topics}

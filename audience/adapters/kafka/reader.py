@@ -6,12 +6,14 @@ Blocks. Refuses to wait for records that are not there: the second mark is where
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from audience.adapters.kafka.driver import base_config
 from audience.ports.event_log import EventLogUnavailable, LogRecord
+
+T = TypeVar("T")
 
 TIMEOUT_S: Final = 30.0
 _AT_ONCE: Final = 10_000
@@ -56,7 +58,7 @@ def _watermarks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
     return first, end
 
 
-def _marks(bootstrap: str, topic: str, find: Callable[[Consumer, TopicPartition], int]) -> Mark:
+def _marks(bootstrap: str, topic: str, find: Callable[[Consumer, TopicPartition], T]) -> dict[int, T]:
     consumer = _consumer(bootstrap, topic)
     try:
         return {
@@ -77,7 +79,9 @@ def read_between(bootstrap: str, topic: str, start: Mark, end: Mark) -> Iterator
 def read_compacted(bootstrap: str, topic: str) -> dict[str, str]:
     """A compacted topic whole: each key's newest value, as of now, without tombstones. Raises EventLogUnavailable."""
     found: dict[str, str] = {}
-    for record in read_between(bootstrap, topic, begin_of(bootstrap, topic), end_of(bootstrap, topic)):
+    bounds = _marks(bootstrap, topic, _watermarks)
+    start, end = ({partition: marks[which] for partition, marks in bounds.items()} for which in (0, 1))
+    for record in read_between(bootstrap, topic, start, end):
         if record.value is None:
             found.pop(record.key, None)
         else:

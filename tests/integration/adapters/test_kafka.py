@@ -110,7 +110,7 @@ async def test_what_was_not_committed_comes_again(bootstrap: str, topic: str, lo
         await append(log, topic, 30, 40)
         assert numbers(await read(consumer, 10)) == list(range(30, 40))
         assert await consumer.lag() == 10
-    assert await asyncio.to_thread(lag, bootstrap, [topic, "a-group-that-is-not"]) == {topic: 10}
+    assert await asyncio.to_thread(lag, bootstrap, [topic, "a-group-that-is-not"], [topic]) == {topic: 10}
     async with open_consumer(bootstrap, topic, (topic,)) as consumer:
         assert numbers(await read(consumer, 10)) == list(range(30, 40))
         assert await consumer.lag() == 10
