@@ -89,6 +89,7 @@ look_for_missing() {
         has node && has npm || missing="$missing nodejs npm"
         has chromium || missing="$missing chromium"
         has curl || missing="$missing curl" # the commands of README and tutorial
+        has openssl || missing="$missing openssl" # certificates of the tests' own
     fi
     [ -z "$with_bench" ] || has wrk || missing="$missing wrk"
     missing=${missing# }

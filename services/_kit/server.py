@@ -62,7 +62,7 @@ def config_of(app: ASGIApp | str, settings: ServiceSettings, **more: Any) -> uvi
         host=settings.host,
         port=settings.port,
         log_config=None,
-        loop="uvloop",
+        loop="services._kit.accepting:CrowdLoop",
         http=LimitedProtocol,
         ws="none",
         access_log=False,
