@@ -52,6 +52,9 @@ class Result:
 
     scenario: str
     sustained: int
+    """The mean of before and after."""
+    sustained_before: int
+    sustained_after: int
     offered: int
     accepted: int
     share: float
@@ -129,21 +132,28 @@ def run(scenario: Scenario, args: argparse.Namespace, port: int, pid: int) -> Re
     def templates(connections: int, name: str) -> list[Template]:
         return [Template(scenario, args.write_key, f"{run_id}{name}", each, 1) for each in range(connections)]
 
+    def sustain(name: str) -> tuple[float, float]:
+        """Events a second, and events a second of ingest-api's processor time."""
+        cpu_s = cpu_s_of(pid)
+        _, numbers = uvloop.run(_load(port, SUSTAINED_S, templates(scenario.connections, name), 0))
+        events = sum(map(len, numbers)) * scenario.events
+        return events / SUSTAINED_S, events / (cpu_s_of(pid) - cpu_s)
+
     uvloop.run(_load(port, WARMUP_S, templates(scenario.connections, "w"), 0))
-    cpu_s = cpu_s_of(pid)
-    _, numbers = uvloop.run(_load(port, SUSTAINED_S, templates(scenario.connections, "s"), 0))
-    sustained = sum(map(len, numbers)) * scenario.events / SUSTAINED_S
-    sustained_by_cpu = sustained * SUSTAINED_S / (cpu_s_of(pid) - cpu_s)
+    sustained_before, by_cpu_before = sustain("s")
     before = rss_mib_of(pid)
 
     start = end_of(args.bootstrap, EVENTS)
-    every_s = args.connections * scenario.events / (sustained * TIMES * MARGIN)
+    every_s = args.connections * scenario.events / (sustained_before * TIMES * MARGIN)
     flood = templates(args.connections, "f")
     cpu_s = cpu_s_of(pid)
     began_s = time.perf_counter()
     answers, acknowledged, largest = uvloop.run(_overload(port, pid, args.seconds, flood, every_s))
     took_s = time.perf_counter() - began_s
     cpu_s = cpu_s_of(pid) - cpu_s
+    # The machine may have become faster or slower meanwhile.
+    sustained_after, by_cpu_after = sustain("a")
+    sustained, sustained_by_cpu = (sustained_before + sustained_after) / 2, (by_cpu_before + by_cpu_after) / 2
 
     seen = count(args.bootstrap, start, f"{run_id}f")
     wanted = {
@@ -160,6 +170,8 @@ def run(scenario: Scenario, args: argparse.Namespace, port: int, pid: int) -> Re
     return Result(
         scenario=scenario.name,
         sustained=round(sustained),
+        sustained_before=round(sustained_before),
+        sustained_after=round(sustained_after),
         offered=round(len(seconds) * scenario.events / took_s),
         accepted=round(accepted),
         share=round(accepted / sustained, 2),

@@ -3,17 +3,34 @@
 uvicorn waits for ever for the end of a head or a body, and takes heads of any size. Here a request that is not whole in
 time is answered with 408, a head that is too large with 431, and the connection is closed. A request that comes in one
 piece, as nearly all do, costs nothing more.
+
+An application may refuse a request by its head (`Refusing`): its body is then dropped as it comes. Else the bodies of a
+flood would all be kept until the application has its turn to refuse them.
 """
 
 import asyncio
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
 import msgspec
+from starlette.responses import Response
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES: Final = 32 * 1024
 WHOLE_WITHIN_S: Final = 20.0
+
+
+@runtime_checkable
+class Refusing(Protocol):
+    """What an application may have beside ASGI."""
+
+    def refusal(self, scope: Scope) -> Response | None:
+        """The answer to a request with this head, or None: then the application is called for it, with this scope.
+
+        The scope has the method, the headers, and as `path` what was asked for, as it came.
+        """
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -25,6 +42,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._whole = False
         self._refused = False
+        self._dropping = False
+        self._refusing = self.app if isinstance(self.app, Refusing) else None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -54,18 +73,39 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head, self._head_bytes = False, 0
         if sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too_large", "the head is too large")
-        if not self._refused:
+        if self._refused:
+            return
+        answer = self._refusal()
+        if answer is None:
             super().on_headers_complete()
+        else:
+            self._dropping = True
+            headers = [*self.server_state.default_headers, *answer.raw_headers]
+            self._answer(HTTPStatus(answer.status_code), headers, bytes(answer.body))
 
     def on_body(self, body: bytes) -> None:
-        if not self._refused:
+        if not self._refused and not self._dropping:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._whole = True
         self._unwatch()
-        if not self._refused:
+        if self._dropping:
+            self._dropping = False
+            self.on_response_complete()
+        elif not self._refused:
             super().on_message_complete()
+
+    def _refusal(self) -> Response | None:
+        # Only where the answer can be given at once, and the connection goes on behind the body.
+        if self._refusing is None or self.expect_100_continue or not self.parser.should_keep_alive():
+            return None
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None
+        scope = cast("Scope", self.scope)
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"] = self.url.decode("ascii", "replace")  # as it came; where nothing is to be unpacked, that is all
+        return self._refusing.refusal(scope)
 
     def _watch(self) -> None:
         if self._timer is None:
@@ -88,11 +128,22 @@ class LimitedProtocol(HttpToolsProtocol):
         transport = self.transport
         if transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        answered = self._dropping or (
+            self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        )
+        if not answered:
             body = msgspec.json.encode({"code": code, "message": message})
-            head = (
-                f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-            )
-            transport.write(head.encode() + body)
+            headers = {
+                b"content-type": b"application/json",
+                b"content-length": b"%d" % len(body),
+                b"connection": b"close",
+            }
+            self._answer(status, headers.items(), body)
         transport.close()
+
+    def _answer(self, status: HTTPStatus, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        lines = [
+            f"HTTP/1.1 {status.value} {status.phrase}".encode(),
+            *(name + b": " + value for name, value in headers),
+        ]
+        self.transport.write(b"\r\n".join([*lines, b"", body]))

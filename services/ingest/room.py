@@ -5,9 +5,8 @@ it comes, before any work is put into it: its place counts at once what it will 
 Of that only so much that clients who declare much and send nothing cannot take all room; the rest counts as it comes.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Final
 
 from services._kit.errors import ApiError
@@ -27,44 +26,41 @@ class Room:
     requests: int = 0
     held: int = 0
 
-    @contextmanager
-    def place(self) -> Iterator["Place"]:
-        """A place for one request, for as long as the block lasts. Raises ApiError (503) where there is none."""
-        if self.requests >= self.limit_requests:
+    def take(self, length: bytes | None) -> "Place":
+        """A place for one request, whose body has this declared length. Raises ApiError (503) where there is none."""
+        expected = min(int(length), EXPECTED_MAX) * HELD_OF_BODY if length is not None and length.isdigit() else 0
+        if self.requests >= self.limit_requests or (self.held and self.held + expected > self.limit_bytes):
             raise overloaded()
         self.requests += 1
-        place = Place(self)
-        try:
-            yield place
-        finally:
-            self.requests -= 1
-            self.held -= place.held
+        self.held += expected
+        return Place(self, expected)
 
 
 @dataclass(slots=True)
 class Place:
-    """What one request holds. `held` bytes of the room are its own, of which `used` are in use."""
+    """What one request holds, until its block ends. `held` bytes of the room are its own, of which `used` are used."""
 
     room: Room
-    held: int = 0
+    held: int
     used: int = 0
 
-    def expect(self, length: bytes | None) -> None:
-        """Take room for a body of this declared length. Raises ApiError (503) where others leave none."""
-        if length is not None and length.isdigit():
-            self._grow(min(int(length), EXPECTED_MAX) * HELD_OF_BODY)
+    def __enter__(self) -> "Place":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.room.requests -= 1
+        self.room.held -= self.held
 
     def hold(self, size: int) -> None:
         """Hold so many bytes more. Raises ApiError (503) where others leave no room; one alone always has it."""
         self.used += size
         if self.used > self.held:
-            self._grow(self.used - self.held)
-
-    def _grow(self, size: int) -> None:
-        self.room.held += size
-        self.held += size
-        if self.room.held > self.room.limit_bytes and self.room.held > self.held:
-            raise overloaded()
+            self.room.held += self.used - self.held
+            self.held = self.used
+            if self.room.held > self.room.limit_bytes and self.room.held > self.held:
+                raise overloaded()
 
 
 def overloaded() -> ApiError:

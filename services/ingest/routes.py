@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 from fastapi import FastAPI
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from audience.ports.catalog import Source
@@ -64,6 +65,7 @@ _SUCCESS_HEADERS: Final[Headers] = [
     (b"content-type", b"application/json"),
     (b"content-length", str(len(_SUCCESS)).encode()),
 ]
+_PLACE: Final = "audience.place"
 _WANTED_HEADERS: Final = frozenset((b"authorization", b"content-encoding", b"content-length", b"origin", b"request-id"))
 
 
@@ -80,10 +82,20 @@ class Door:
     repeats: Repeats
     plans: Plans
 
+    def admit(self, route: Route, scope: Scope) -> Response | None:
+        """Take the request's place, or give the answer to one for which there is no room."""
+        headers = _wanted(scope)
+        try:
+            scope[_PLACE] = self.room.take(headers.get(b"content-length"))
+        except ApiError as full:
+            self.metrics.answered(route.name, full.status, 0.0)
+            return _response(full, request_id_from(headers.get(b"request-id")), headers)
+        return None
+
     async def open(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         started_s = time.perf_counter()
-        headers = {name: value for name, value in scope["headers"] if name in _WANTED_HEADERS}
+        headers = _wanted(scope)
         request_id = request_id_from(headers.get(b"request-id"))
         try:
             await self._take(route, scope, receive, headers)
@@ -91,10 +103,8 @@ class Door:
             self.metrics.abandoned.inc()
             return
         except Exception as error:  # noqa: BLE001  answered as 500, and logged with its traceback
-            refused = _refusal(error, request_id)
-            status = refused.status
-            response = error_response(refused, request_id)
-            response.raw_headers += _common_headers(request_id, headers)
+            response = _response(error, request_id, headers)
+            status = response.status_code
             await response(scope, receive, send)
         else:
             status = 200
@@ -107,8 +117,8 @@ class Door:
             raise ApiError(405, "method_not_allowed", "this route takes POST", headers={"Allow": "POST, OPTIONS"})
         if route is METRICS_ROUTE:
             return
-        with self.room.place() as place:
-            place.expect(headers.get(b"content-length"))
+        admitted: Place | None = scope.get(_PLACE)
+        with admitted or self.room.take(headers.get(b"content-length")) as place:
             await self._take_in(place, route, receive, headers)
 
     async def _take_in(self, place: Place, route: Route, receive: Receive, headers: dict[bytes, bytes]) -> None:
@@ -158,6 +168,14 @@ class EventRoutes:
     def __init__(self, api: FastAPI) -> None:
         self.api = api
 
+    def refusal(self, scope: Scope) -> Response | None:
+        """The answer to a request of which only the head has come, if it need not be read any further."""
+        route = BY_PATH.get(scope["path"])
+        if route is None or route is METRICS_ROUTE or scope["method"] != "POST":
+            return None
+        door: Door = self.api.state.door
+        return door.admit(route, scope)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or run the lifespan."""
         if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
@@ -181,6 +199,17 @@ def _exposing(send: Send) -> Send:
         await send(message)
 
     return send_exposed
+
+
+def _wanted(scope: Scope) -> dict[bytes, bytes]:
+    return {name: value for name, value in scope["headers"] if name in _WANTED_HEADERS}
+
+
+def _response(error: Exception, request_id: str, headers: dict[bytes, bytes]) -> Response:
+    # Not in the frame that caught the error: a name for it there would keep the request in memory, in a circle.
+    response = error_response(_refusal(error, request_id), request_id)
+    response.raw_headers += _common_headers(request_id, headers)
+    return response
 
 
 def _refusal(error: Exception, request_id: str) -> ApiError:

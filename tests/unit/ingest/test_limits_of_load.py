@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
+import httpx
 import pytest
+import uvicorn
+from starlette.types import ASGIApp
 
 from audience.ports.catalog import Source
 from services._kit.errors import ApiError
+from services._kit.protocol import LimitedProtocol
 from services.ingest.rates import Rates
 from services.ingest.room import Room
 from tests.unit.ingest.fakes import KEY, OTHER, SHOP, MemoryCatalog, running
@@ -74,46 +78,45 @@ def test_without_a_limit_nothing_is_counted() -> None:
 
 def test_places_are_given_back() -> None:
     room = Room(2, 1_000)
-    with room.place() as one, room.place():
+    with room.take(None) as one, room.take(b"10"):
         one.hold(900)
-        assert refused(lambda: room.place().__enter__()) == (503, "overloaded", 1)
+        assert refused(lambda: room.take(None)) == (503, "overloaded", 1)
     assert (room.requests, room.held) == (0, 0)
 
 
 def test_one_alone_may_hold_more_than_the_limit() -> None:
     room = Room(10, 1_000)
-    with room.place() as one:
+    with room.take(None) as one, room.take(None) as two:
         one.hold(5_000)
-        with room.place() as two:
-            assert refused(lambda: two.hold(1)) == (503, "overloaded", 1)
+        assert refused(lambda: two.hold(1)) == (503, "overloaded", 1)
+    assert room.held == 0
+    with room.take(b"5000"):
+        assert room.held == 15_000
     assert room.held == 0
 
 
 def test_a_place_counts_what_it_will_hold() -> None:
     room = Room(10, 1_000)
-    with room.place() as one:
-        one.expect(b"200")
+    with room.take(b"200") as one:
         assert room.held == 600
         one.hold(200)
         one.hold(350)
         assert room.held == 600
         one.hold(100)
         assert room.held == 650
-        with room.place() as two:
-            assert refused(lambda: two.expect(b"200")) == (503, "overloaded", 1)
-        with room.place() as three:
-            three.expect(None)
-            three.expect(b"-1")
-            three.hold(10)
-    assert room.held == 0
+        assert refused(lambda: room.take(b"200")) == (503, "overloaded", 1)
+        with room.take(None) as two, room.take(b"-1"):
+            two.hold(10)
+            assert room.held == 660
+    assert (room.requests, room.held) == (0, 0)
 
 
 def test_what_is_declared_and_never_sent_takes_little() -> None:
     room = Room(1_000, 32 * 1024 * 1024)
     with contextlib.ExitStack() as stack:
         for _ in range(100):
-            stack.enter_context(room.place()).expect(b"4000000")
-        stack.enter_context(room.place()).expect(b"50000")
+            stack.enter_context(room.take(b"4000000"))
+        stack.enter_context(room.take(b"50000"))
 
 
 @pytest.fixture
@@ -128,6 +131,21 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     return go_on
 
 
+@contextlib.asynccontextmanager
+async def served(app: ASGIApp) -> AsyncIterator[str]:
+    """Where an application that has been started answers over the network, as it is served."""
+    config = uvicorn.Config(
+        app, port=0, http=LimitedProtocol, ws="none", log_config=None, lifespan="off", proxy_headers=False
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await task
+
+
 async def test_too_many_requests_at_once(slow: asyncio.Event) -> None:
     async with running(ingest_in_flight=5) as service:
         under_way = [asyncio.create_task(service.post("/v1/track", TRACK)) for _ in range(5)]
@@ -139,6 +157,35 @@ async def test_too_many_requests_at_once(slow: asyncio.Event) -> None:
         slow.set()
         assert [(await each).status_code for each in under_way] == [200] * 5
         assert (await service.post("/v1/track", TRACK)).status_code == 200
+
+
+async def test_a_flood_over_the_network(slow: asyncio.Event) -> None:
+    async with running(ingest_in_flight=5) as service, served(service.app) as address:
+        async with httpx.AsyncClient(
+            base_url=address, auth=(KEY, ""), limits=httpx.Limits(max_connections=None)
+        ) as http:
+
+            async def statuses() -> list[int]:
+                flood = [asyncio.create_task(http.post(path, json=TRACK)) for path in ("/v1/track", "/v1/t?x=1") * 20]
+                while sum(each.done() for each in flood) < 35:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                slow.set()
+                answers = await asyncio.gather(*flood)
+                assert {each.headers.get("retry-after") for each in answers if each.status_code == 503} == {"1"}
+                assert all(each.headers["request-id"] for each in answers)
+                return sorted(each.status_code for each in answers)
+
+            assert await statuses() == [200] * 5 + [503] * 35
+            assert (await http.post("/v1/track", json=TRACK)).status_code == 200
+        room = service.app.api.state.door.room
+        assert (room.requests, room.held) == (0, 0)
+        assert (
+            sum(
+                service.metric("ingest_requests_total", {"route": "track", "status": status}) or 0
+                for status in ("200", "503")
+            )
+            == 41
+        )
 
 
 async def test_too_many_bytes_at_once(slow: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 import uvicorn
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services._kit import protocol
@@ -15,10 +16,15 @@ OPEN = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
 
 class App:
-    """Reads the body and answers with its length; remembers how its requests ended."""
+    """Reads the body and answers with its length; remembers how its requests ended. Refuses while it is `full`."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.full = False
+
+    def refusal(self, scope: Scope) -> Response | None:
+        assert (scope["method"], scope["path"]) == ("POST", "/")
+        return Response(b"full", 503, {"retry-after": "1"}) if self.full else None
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         size, more = 0, True
@@ -63,7 +69,9 @@ class Server:
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     monkeypatch.setattr(protocol, "WHOLE_WITHIN_S", 1.0)
     app = App()
-    config = uvicorn.Config(app, port=0, http=LimitedProtocol, ws="none", log_config=None, lifespan="off")
+    config = uvicorn.Config(
+        app, port=0, http=LimitedProtocol, ws="none", log_config=None, lifespan="off", proxy_headers=False
+    )
     running = uvicorn.Server(config)
     task = asyncio.create_task(running.serve())
     while not running.started:  # noqa: ASYNC110
@@ -135,3 +143,50 @@ async def test_a_head_that_is_too_large(server: Server, lines: int, *, whole: bo
 
 async def test_a_head_may_be_as_large_as_the_limit(server: Server) -> None:
     assert (await server.say(request(b"abc", b"A: " + b"x" * (HEAD_BYTES - 200) + b"\r\n"))).endswith(b"3")
+
+
+def statuses(answer: bytes) -> list[bytes]:
+    return [line.split()[1] for line in answer.split(b"\r\n") if b"HTTP/1.1 " in line]
+
+
+@pytest.mark.parametrize("size", [0, 5, 1_000_000])
+async def test_what_is_refused_by_its_head_is_not_read(server: Server, size: int) -> None:
+    server.app.full = True
+    refused = request(b"x" * size, close=False)
+    answer = await server.say(refused, refused[:30], refused[30:], request(b"x"), pause_s=0.1)
+    assert statuses(answer) == [b"503", b"503", b"200"]  # who closes the connection behind it may ask in the usual way
+    assert answer.count(b"retry-after: 1\r\n") == 2
+    assert answer.count(b"\r\n\r\nfull") == 2
+    assert server.app.seen == ["whole"]
+
+
+async def test_a_connection_goes_on_behind_a_refusal(server: Server) -> None:
+    server.app.full = True
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for size in (10, 70_000):
+        server.app.full = True
+        writer.write(request(b"x" * size, close=False))
+        assert (await reader.readuntil(b"full")).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        server.app.full = False
+        writer.write(request(b"x" * size, close=False))
+        assert (await reader.readuntil(b"\r\n\r\n%d" % size)).startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.close()
+
+
+async def test_requests_behind_one_another_are_answered_in_order(server: Server) -> None:
+    server.app.full = True
+    answer = await server.say(request(b"x", close=False) * 3 + request(b"xy"))
+    assert statuses(answer) == [b"503", b"503", b"503", b"200"]
+
+
+async def test_a_client_that_asks_first_is_not_refused_by_the_head(server: Server) -> None:
+    server.app.full = True
+    answer = await server.say(request(b"abc", b"Expect: 100-continue\r\n"))
+    assert answer.endswith(b"\r\n\r\n3")
+
+
+async def test_a_body_that_does_not_come_behind_its_refusal(server: Server) -> None:
+    server.app.full = True
+    answer = await server.say(request(b"x" * 100, close=False)[:-50])
+    assert statuses(answer) == [b"503"]
+    assert answer != b"(open)"
