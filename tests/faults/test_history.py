@@ -83,7 +83,8 @@ async def test_segments_created_at_random_moments(platform: LocalPlatform, kille
     await trial.settle()
     trial.people = chance.sample(trial.people, COMPARED)
     verdict = await trial.verdict()
-    print(f"{count} events, killed {', '.join(killed) or 'nothing'}; filled {filled_s:.0f} s after the last; {verdict}")
+    sent = f"{count} events, {trial.sent_per_s:.0f}/s, killed {', '.join(killed) or 'nothing'}"
+    print(f"{sent}; filled {filled_s:.0f} s after the last; {verdict}")
     await trial.remove_rules()
     assert not verdict.wrong, verdict.wrong[:20]
     assert verdict.members > COMPARED

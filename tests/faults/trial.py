@@ -39,6 +39,8 @@ FEATURES: Final = Features(
     lists=False, segments=False, computed=False, paused=False, ties=False, other_profiles=False
 )  # what there is no route for yet, and what needs a second source
 BATCH: Final = 50
+UNDER_WAY: Final = 4
+"""Batches that are sent at once. They may arrive in any order: the oracle takes events as the topic has them."""
 IN_EFFECT_S: Final = 4.0
 ACCEPTED_FOR_S: Final = 180.0
 """For so long a batch is sent again; no part may be away for longer."""
@@ -102,6 +104,8 @@ class Trial:
         self._hastened = hastened
         self._start = end_of(platform.kafka_bootstrap, topics.EVENTS)
         self.people: list[str] = []
+        self.sent_per_s = 0.0
+        """Events, over the last `send`."""
         self._remembered: Mapping[str, World] | None = None
 
     async def save_rules(self) -> None:
@@ -113,12 +117,7 @@ class Trial:
 
     async def create(self, key: str, patience_s: float = 0.0) -> None:
         """Save one of the rules as a live segment, while the API is away again and again."""
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((httpx.TransportError, Refused)),
-            wait=wait_random_exponential(max=2),
-            stop=stop_after_delay(patience_s),
-            reraise=True,
-        ):
+        async for attempt in _patiently(patience_s):
             with attempt:
                 async with self._segments_api() as api:
                     await self._create(api, key)
@@ -182,18 +181,31 @@ class Trial:
         calls = [call for place in range(max(map(len, streams))) for stream in streams for call in stream[place:][:1]]
         chance, again = random.Random(first_pair), list[list[dict[str, Any]]]()  # noqa: S311  the same each time
         began = time.monotonic()
-        async with self._ingest() as ingest:
+        under_way = asyncio.Semaphore(UNDER_WAY)
+        async with self._ingest() as ingest, asyncio.TaskGroup() as sending:
+
+            async def accept(batch: list[dict[str, Any]]) -> None:
+                try:
+                    await _until_accepted(ingest, batch)
+                finally:
+                    under_way.release()
+
+            async def begin(batch: list[dict[str, Any]]) -> None:
+                await under_way.acquire()
+                sending.create_task(accept(batch))
+
             for start in range(0, len(calls), BATCH):
                 await asyncio.sleep(max(0.0, began + start / events_per_s - time.monotonic()))
                 now_ms = time.time_ns() // 1_000_000
                 batch = [call(now_ms) for call in calls[start : start + BATCH]]
-                await _until_accepted(ingest, batch)
+                await begin(batch)
                 if chance.random() < twice:
                     again.append(batch)
                 if again and chance.random() < twice:
-                    await _until_accepted(ingest, again.pop(chance.randrange(len(again))))
+                    await begin(again.pop(chance.randrange(len(again))))
             for batch in again:
-                await _until_accepted(ingest, batch)
+                await begin(batch)
+        self.sent_per_s = len(calls) / (time.monotonic() - began)
         return len(calls)
 
     async def send_again(self, times: int) -> int:
@@ -350,12 +362,7 @@ def _call(person: str, event: Mapping[str, Any], age_ms: int) -> Call:
 
 async def _answered(api: httpx.AsyncClient, path: str) -> httpx.Response:
     """A read; again where the service is too busy for it, as it asks to."""
-    async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(Refused),
-        wait=wait_random_exponential(max=2),
-        stop=stop_after_delay(ACCEPTED_FOR_S),
-        reraise=True,
-    ):
+    async for attempt in _patiently(ACCEPTED_FOR_S):
         with attempt:
             answer = await api.get(path)
             if answer.status_code == 503:
@@ -365,15 +372,20 @@ async def _answered(api: httpx.AsyncClient, path: str) -> httpx.Response:
     raise AssertionError("tenacity raises")
 
 
+def _patiently(within_s: float) -> AsyncRetrying:
+    """Attempts while a part is away."""
+    return AsyncRetrying(
+        retry=retry_if_exception_type((httpx.TransportError, Refused)),
+        wait=wait_random_exponential(max=2),
+        stop=stop_after_delay(within_s),
+        reraise=True,
+    )
+
+
 async def _until_accepted(ingest: httpx.AsyncClient, calls: Sequence[dict[str, Any]]) -> None:
     """As the SDKs do it: the same batch again, with the same ids, until it is answered with 200."""
     body = json.dumps({"batch": calls})
-    async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type((httpx.TransportError, Refused)),
-        wait=wait_random_exponential(max=2),
-        stop=stop_after_delay(ACCEPTED_FOR_S),
-        reraise=True,
-    ):
+    async for attempt in _patiently(ACCEPTED_FOR_S):
         with attempt:
             answer = await ingest.post("/v1/batch", content=body, headers={"Content-Type": "application/json"})
             if answer.status_code >= 500 or answer.status_code == 429:
