@@ -8,13 +8,13 @@ moment; otherwise a steady load would keep the spool from ever becoming empty.
 
 What Kafka has not acknowledged in time stays with its client too, which never gives it up: an idempotent producer
 writes it once, however long the broker is away. Its row in the spool, which is there in case this process dies, is
-not sent again but waits for that. So records stand in Kafka twice only after a kill between Kafka's acknowledgement and
-the row's removal, and after faults that end the producer; `messageId` tells them.
+not sent again but waits for that. Where the client is gone, with its process or by a fault, nobody knows which rows it
+had written: they are looked for in Kafka, and what is there is not sent again.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -25,12 +25,14 @@ from audience.ports.event_log import EventLogUnavailable, LogRecord
 PATIENCE_S: Final = 2.0
 _PROBE_S: Final = 0.25
 AT_ONCE: Final = 1_000
-"""So many records are drained at once, and are written twice at most if we die then. Fewer are the last stretch."""
+"""So many records are drained at once. Fewer are the last stretch."""
 _LAST_STRETCH_S: Final = 1.0
 _CLOSE_S: Final = 5.0
 """So long the end waits for the spool to drain. What is left waits on the disk for the next start."""
 
 _LEFT_OVER_S: Final = 30.0
+_CLOCKS_MS: Final = 10_000
+"""The clocks of machines that have written to one spool differ by less."""
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,9 @@ class SendingLog(Protocol):
 
     def send(self, records: Sequence[LogRecord]) -> "asyncio.Future[None]":
         """Hand records over. Raises EventLogUnavailable, and so does the future."""
+
+    async def find(self, since_ms: int, wanted: Set[int]) -> Set[int]:
+        """The hashes of those records, of these, that it has since then. Raises EventLogUnavailable."""
 
     async def check(self) -> None:
         """Return when the log answers; raise EventLogUnavailable otherwise."""
@@ -54,6 +59,10 @@ class SpoolingEventLog:
         self._patience_s = patience_s
         self._under_way: dict[int, asyncio.Future[None]] = {}
         """What Kafka's client has of the spool's rows: their deliveries."""
+        self._unsure = bool(spool.records)
+        """Whether a client that is gone may have written rows that are still here."""
+        self._written: Set[int] = frozenset()
+        """The hashes of those records that it had."""
         self._spooling = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
@@ -110,6 +119,17 @@ class SpoolingEventLog:
                 log.exception("draining the spool failed; it is tried again")
                 await asyncio.sleep(_PROBE_S)
 
+    async def _recognise(self) -> None:
+        """Find out which records of the spool are in Kafka. Raises EventLogUnavailable."""
+        since_ms = self._spool.oldest_ms - int(self._patience_s * 1000) - _CLOCKS_MS
+        try:
+            self._written = await self._log.find(since_ms, await self._spool.hashes())
+        except EventLogUnavailable as error:
+            log.warning("the spool waits, since Kafka does not tell what it has of it: %s", error)
+            raise
+        log.info("%d of the spool's %d records are in Kafka", len(self._written), self._spool.records)
+        self._unsure = False
+
     async def _some(self) -> None:
         """Drain as much as is read at once; where that is all, end the spooling. Raises EventLogUnavailable."""
         await self._deliver(await self._spool.head(AT_ONCE))
@@ -121,6 +141,7 @@ class SpoolingEventLog:
                 while self._spool.records:
                     await self._deliver(await self._spool.head(AT_ONCE))
             self._under_way.clear()
+            self._written = frozenset()
             self._spooling.clear()
             self._direct.set()
             log.info("the spool is empty, records go to Kafka directly")
@@ -133,10 +154,14 @@ class SpoolingEventLog:
         """Have the rows in Kafka, and out of the spool. Raises EventLogUnavailable; what was delivered is out then."""
         if not rows:
             return
+        failed = [row.id for row in rows if (sent := self._under_way.get(row.id)) and sent.done() and sent.exception()]
+        if failed or self._unsure:
+            await self._recognise()
+        for row_id in failed:
+            del self._under_way[row_id]
         for row in rows:
-            sent = self._under_way.get(row.id)
-            if sent is None or (sent.done() and sent.exception() is not None):
-                self._under_way[row.id] = self._log.send(row.records)
+            if row.id not in self._under_way:
+                self._under_way[row.id] = self._send(row)
         try:
             await asyncio.wait([self._under_way[row.id] for row in rows])
         finally:
@@ -144,6 +169,14 @@ class SpoolingEventLog:
         for row in rows:
             if (sent := self._under_way.get(row.id)) is not None and (fault := sent.exception()) is not None:
                 raise fault
+
+    def _send(self, row: Row) -> "asyncio.Future[None]":
+        records = [each for each in row.records if hash(each) not in self._written]
+        if records:
+            return self._log.send(records)
+        sent = asyncio.get_running_loop().create_future()
+        sent.set_result(None)
+        return sent
 
     async def _remove_delivered(self, row_ids: Iterable[int]) -> None:
         """Take the first rows out, up to one that is not in Kafka yet."""

@@ -12,13 +12,14 @@ for them would have to take the interpreter's lock for every record; that cost a
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence, Set
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from audience.adapters.kafka.driver import base_config
+from audience.adapters.kafka.reader import begin_of, end_of, read_between
 from audience.ports.event_log import EventLogUnavailable, LogRecord
 
 RECORD_BYTES: Final = 8 * 1024 * 1024
@@ -41,7 +42,8 @@ log = logging.getLogger(__name__)
 class KafkaEventLog:
     """Implements `audience.ports.event_log.EventLog`, for one event loop. Use `open_event_log`."""
 
-    def __init__(self, config: dict[str, Any], timeout_s: float, topics: Collection[str] = ()) -> None:
+    def __init__(self, bootstrap: str, config: dict[str, Any], timeout_s: float, topics: Collection[str] = ()) -> None:
+        self._bootstrap = bootstrap
         self._config = config
         self._timeout_s = timeout_s
         self._topics = topics
@@ -88,6 +90,19 @@ class KafkaEventLog:
 
     def _forget(self, _: "asyncio.Future[None]") -> None:
         self._awaited -= 1
+
+    async def find(self, since_ms: int, wanted: Set[int]) -> Set[int]:
+        """The hashes of those records, of these, that its topics have since then. Raises EventLogUnavailable."""
+        return await asyncio.to_thread(self._search, since_ms, wanted)
+
+    def _search(self, since_ms: int, wanted: Set[int]) -> Set[int]:
+        at = self._bootstrap
+        return {
+            found
+            for topic in self._topics
+            for record in read_between(at, topic, begin_of(at, topic, since_ms), end_of(at, topic))
+            if (found := hash(record)) in wanted
+        }
 
     async def check(self) -> None:
         """Return when the log answers and has its topics; raise EventLogUnavailable otherwise."""
@@ -181,6 +196,7 @@ async def open_event_log(
     log, and how long the end waits for what is under way.
     """
     event_log = KafkaEventLog(
+        bootstrap,
         {
             **base_config(bootstrap, client_id),
             "acks": "all",

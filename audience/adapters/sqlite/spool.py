@@ -76,7 +76,7 @@ class Spool:
         self._waiting: list[_Put] = []
         self._refused = False
         self._committing: asyncio.Task[None] | None = None
-        self.records, self.bytes, self._oldest_ms = self._thread.submit(self._open).result()
+        self.records, self.bytes, self.oldest_ms = self._thread.submit(self._open).result()
 
     def _open(self) -> tuple[int, int, int]:
         try:
@@ -102,7 +102,7 @@ class Spool:
     @property
     def oldest_s(self) -> float:
         """The age of what has been here longest; 0 where nothing is."""
-        return max(0.0, time.time() - self._oldest_ms / 1000) if self.records else 0.0
+        return max(0.0, time.time() - self.oldest_ms / 1000) if self.records else 0.0
 
     async def put(self, records: Sequence[LogRecord]) -> int:
         """Keep these records; gives their row's number when they are on the disk. Raises SpoolFull."""
@@ -113,7 +113,7 @@ class Spool:
         now_ms = time.time_ns() // 1_000_000
         put = _Put(now_ms, len(records), data, asyncio.get_running_loop().create_future())
         if not self.records:
-            self._oldest_ms = now_ms
+            self.oldest_ms = now_ms
         self.records += put.count
         self.bytes += len(data)
         self._waiting.append(put)
@@ -158,6 +158,14 @@ class Spool:
             rows.append(Row(row_id, [LogRecord(*each) for each in _decode(data)]))
         return rows
 
+    async def hashes(self) -> set[int]:
+        """Those of all records that are here."""
+        return await self._in_thread(self._hashes)
+
+    def _hashes(self) -> set[int]:
+        rows = self._db.execute("SELECT data FROM spool")
+        return {hash(LogRecord(*each)) for (data,) in rows for each in _decode(data)}
+
     async def remove(self, last_id: int) -> None:
         """Forget the rows up to this one. Raises SpoolFull where the disk does not take even that; they stay then."""
         try:
@@ -167,7 +175,7 @@ class Spool:
         self.records -= gone_records
         self.bytes -= gone_bytes
         self._refused = False
-        self._oldest_ms = oldest_ms or time.time_ns() // 1_000_000  # what is being put at this moment
+        self.oldest_ms = oldest_ms or time.time_ns() // 1_000_000  # what is being put at this moment
 
     def _delete(self, last_id: int) -> tuple[int, int, int]:
         with _transaction(self._db) as db:

@@ -97,6 +97,19 @@ def murmur2_partition(key: bytes) -> int:
     return (h & 0x7FFFFFFF) % PARTITIONS
 
 
+async def test_it_tells_what_it_has(kafka: InKafka) -> None:
+    before, there, missing = ([LogRecord(kafka.topic, f"demo:{name}", b"x")] for name in ("before", "there", "missing"))
+    tombstone = [LogRecord(kafka.topic, "demo:there", None)]
+    wanted = {hash(each) for each in (*before, *there, *missing, *tombstone)}
+    assert await kafka.log.find(0, wanted) == set()
+    await kafka.log.append(before)
+    await asyncio.sleep(0.05)
+    since_ms = time.time_ns() // 1_000_000
+    await kafka.log.append([*there, *tombstone, LogRecord(kafka.topic, "demo:other", b"x")])
+    assert await kafka.log.find(since_ms, wanted) == {hash(each) for each in (*there, *tombstone)}
+    assert await kafka.log.find(0, wanted) == wanted - {hash(missing[0])}
+
+
 async def test_a_log_that_is_away_is_given_up_in_time() -> None:
     async with open_event_log(NOBODY, "test", timeout_s=1) as log:
         started_s = time.monotonic()

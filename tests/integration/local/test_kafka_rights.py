@@ -26,6 +26,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
     ResourceType,
 )
 
+from audience.adapters.kafka.producer import open_event_log
+from audience.wire.topics import EVENTS, EVENTS_BAD
 from local import services
 from local.flink import part as flink
 from local.kafka import part as kafka
@@ -255,6 +257,12 @@ def test_every_program_may_do_its_work(guarded: Guarded) -> None:
         # How far the work has come is asked of Kafka and of the job.
         wait_until(f"freshness:\n{guarded.denied()}", lambda: evaluated_at(api) is not None, 60)
     guarded.operations("stores", "verify", "--settle", "5", user="verify")
+    assert guarded.denied() == []
+
+
+async def test_what_a_killed_ingest_left_in_doubt_may_be_looked_for(guarded: Guarded) -> None:
+    async with open_event_log(guarded.address("ingest-api"), "test", topics=(EVENTS, EVENTS_BAD)) as log:
+        assert await log.find(0, {1}) == set()
     assert guarded.denied() == []
 
 

@@ -4,7 +4,8 @@ Kafka's part is played by a log whose acknowledgements come when a test says; te
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ class Broker:
     written: list[LogRecord] = field(default_factory=list)
     away: bool = False
     full: bool = False
+    silent: bool = False
     waiting: list[tuple[Sequence[LogRecord], "asyncio.Future[None]"]] = field(default_factory=list)
     sends: int = 0
 
@@ -50,11 +52,22 @@ class Broker:
         self.away = False
         self._write()
 
-    def break_down(self) -> None:
-        """The producer fails for good: what it holds is lost to it."""
+    def break_down(self, *, written: int = 0) -> None:
+        """The producer fails for good: what it holds is lost to it, though the first few are written."""
+        for records, done in self.waiting[:written]:
+            self.written += records
+            done.set_exception(EventLogUnavailable("out of order"))
+        del self.waiting[:written]
         for _, done in self.waiting:
             done.set_exception(EventLogUnavailable("out of order"))
         self.waiting.clear()
+
+    async def find(self, since_ms: int, wanted: Set[int]) -> Set[int]:
+        assert since_ms < time.time() * 1000 - PATIENCE_S * 1000
+        await self.check()
+        if self.silent:
+            raise EventLogUnavailable("not allowed")
+        return {hash(each) for each in self.written} & wanted
 
     async def check(self) -> None:
         if self.away:
@@ -188,6 +201,43 @@ async def test_what_a_dead_producer_held_is_sent_again(tmp_path: Path) -> None:
         broker.come_back()
         await opened.drained()
     assert broker.written == [record(1), record(2)]
+
+
+async def test_what_a_dead_producer_had_written_is_not_sent_again(tmp_path: Path) -> None:
+    broker = Broker(away=True)
+    async with opening(tmp_path, broker) as opened:
+        await asyncio.gather(*(opened.log.append([record(number)]) for number in range(5)))
+        broker.break_down(written=3)
+        broker.come_back()
+        await opened.drained()
+        await opened.log.append([record(5)])
+    assert broker.written == [record(number) for number in range(6)]
+
+
+async def test_what_a_dead_process_had_written_is_not_sent_again(tmp_path: Path) -> None:
+    async with open_spool(tmp_path, MIB) as spool:
+        await spool.put([record(1), record(2)])
+        await spool.put([record(3)])
+        await spool.put([record(4)])
+    broker = Broker(written=[record(0), record(1), record(3)])
+    async with opening(tmp_path, broker) as opened:
+        await opened.drained()
+        assert opened.spool.records == 0
+        await opened.log.append([record(3)])  # sent by its client once more, now
+    assert broker.written == [record(each) for each in (0, 1, 3, 2, 4, 3)]
+
+
+async def test_a_kafka_that_does_not_tell_is_asked_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with open_spool(tmp_path, MIB) as spool:
+        await spool.put([record(1)])
+    broker = Broker(written=[record(1)], silent=True)
+    async with opening(tmp_path, broker) as opened:
+        await asyncio.sleep(0.4)
+        assert (broker.sends, opened.spool.records) == (0, 1)
+        assert "not allowed" in caplog.text
+        broker.silent = False
+        await opened.drained()
+    assert broker.written == [record(1)]
 
 
 async def test_a_refused_send_goes_to_the_spool(tmp_path: Path) -> None:
