@@ -20,7 +20,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +34,7 @@ from audience.adapters.postgres.pool import open_pool
 from audience.adapters.postgres.tokens import PostgresTokenCatalog
 from load_tests.bench_ingest import cpu_s_of, rss_mib_of, wait_until_ready
 from load_tests.figures import Figure, figure, shown, write
+from load_tests.memory import peaks
 from load_tests.own_platform import HOST, add_stores, stores
 from load_tests.raw_http import Answers, drive
 from load_tests.wrk import wrk
@@ -180,23 +180,11 @@ def fast(on: Service, name: str, requests: Sequence[bytes], args: argparse.Names
 
 def flood(on: Service, name: str, requests: Sequence[bytes]) -> dict[str, Any]:
     """10,000 requests in flight, then a usual load again."""
-    peak, ended = rss_mib_of(on.pid), threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not ended.wait(0.2):
-            peak = max(peak, rss_mib_of(on.pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    with peaks({"segment-api": on.pid}) as peak:
         found = wrk(HOST, on.port, requests, connections=FLOOD, seconds=FLOOD_S, timeout_s=PATIENCE_S, counted=True)
         ended_s = time.perf_counter()
         ask(on, "/profiles/p12/segments")
         back_s = time.perf_counter() - ended_s
-    finally:
-        ended.set()
-        watcher.join()
     answered, refused = found.statuses.get("200", 0), found.statuses.get("503", 0) + found.statuses.get("429", 0)
     return {
         "flood": name,
@@ -208,7 +196,7 @@ def flood(on: Service, name: str, requests: Sequence[bytes]) -> dict[str, Any]:
         "hung": found.timeouts,
         "p50_ms": round(found.p50_ms),
         "p99_ms": round(found.p99_ms),
-        "rss_peak_mib": peak,
+        "rss_peak_mib": peak["segment-api"],
         "back_after_s": round(back_s, 2),
     }
 

@@ -11,28 +11,33 @@ leaves the profiles behind.
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import secrets
 import sys
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
+
 from audience.adapters.kafka.producer import open_event_log
 from audience.ports.event_log import LogRecord
 from audience.wire.topics import EVENTS, EventRecord, encode, key_of
 from load_tests import figures
+from load_tests.memory import peaks
 from load_tests.own_platform import HOST
 from local import lag
-from local.settings import load
+from local.layout import Layout
+from local.settings import ROOT, load
+from local.supervision import daemon
 
 WORKSPACE: Final = "demo"
+PARTS: Final = frozenset(("archive", "segment-api"))
+"""What takes part, beside the TaskManagers."""
 _CHUNK: Final = 20_000
 BOUND: Final = 1_000.0
 """What somebody has spent who is a member."""
@@ -71,26 +76,6 @@ class Orders:
         return sum(cents >= 100 * BOUND for cents in self.spent.values())
 
 
-class Api:
-    """segment-api, with the demo's token."""
-
-    def __init__(self, url: str, token: str) -> None:
-        self._url = url
-        self._token = token
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer's JSON; None for none."""
-        request = urllib.request.Request(  # noqa: S310  the platform's own address
-            f"{self._url}{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            content = answer.read()
-            return json.loads(content) if content else None
-
-
 async def fill(bootstrap: str, orders: Orders) -> None:
     """Put the orders into the log."""
     async with open_event_log(bootstrap, "bench-backfill", timeout_s=60.0) as log:
@@ -112,15 +97,16 @@ def settle(bootstrap: str, within_s: float) -> None:
         time.sleep(1)
 
 
-def backfill(api: Api, orders: Orders) -> tuple[float, dict[str, float]]:
+def backfill(api: httpx.Client, orders: Orders) -> tuple[float, dict[str, float]]:
     """Seconds from saving until it is done, and those of each phase. Ends the run where the members are wrong."""
-    key = f"bench-{orders.mark}"
+    path = f"/v1/segments/bench-{orders.mark}"
     rule = {"event": f"Order {orders.mark}", "within": "365d", "measure": {"sum": "total"}, "is": {"gte": BOUND}}
     began_s = time.monotonic()
-    api.ask("POST", "/v1/segments", {"key": key, "rule": rule, "status": "live"})
+    saved = api.post("/v1/segments", json={"key": f"bench-{orders.mark}", "rule": rule, "status": "live"})
+    saved.raise_for_status()
     phases: dict[str, float] = {}
     last_s = began_s
-    while (found := api.ask("GET", f"/v1/segments/{key}/backfill"))["state"] != "done":
+    while (found := _answer(api, f"{path}/backfill"))["state"] != "done":
         time.sleep(0.1)
         now_s = time.monotonic()
         phase = found["phase"] or found["state"]
@@ -128,12 +114,16 @@ def backfill(api: Api, orders: Orders) -> tuple[float, dict[str, float]]:
         last_s = now_s
     took_s = time.monotonic() - began_s
     until_s = time.monotonic() + 30
-    while (size := api.ask("GET", f"/v1/segments/{key}/size")["size"]) != orders.members:
+    while (size := _answer(api, f"{path}/size")["size"]) != orders.members:
         if time.monotonic() > until_s:
             raise SystemExit(f"{size} members, {orders.members} have spent {BOUND:g}")
         time.sleep(0.5)
-    api.ask("DELETE", f"/v1/segments/{key}")
+    api.delete(path).raise_for_status()
     return took_s, {name: round(seconds, 1) for name, seconds in phases.items()}
+
+
+def _answer(api: httpx.Client, path: str) -> Any:
+    return api.get(path).raise_for_status().json()
 
 
 def main() -> int:
@@ -149,17 +139,21 @@ def main() -> int:
     parser.add_argument("--report", type=Path, help="also write the results to this path with .json")
     args = parser.parse_args()
     orders = Orders(secrets.token_hex(3), args.events, args.profiles)
-    api = Api(args.url, args.token)
+    api = httpx.Client(base_url=args.url, headers={"Authorization": f"Bearer {args.token}"}, timeout=30)
+    programs = daemon.connect(Layout(ROOT, settings.data_folder)).programs()
+    parts = {name: program.pid for name, program in programs.items() if name in PARTS or name.startswith("taskmanager")}
     began_s = time.monotonic()
     asyncio.run(fill(args.bootstrap, orders))
     print(f"{args.events:,} events of {args.profiles:,} profiles are in the log", flush=True)
     settle(args.bootstrap, 1_200)
     print(f"and taken in, {time.monotonic() - began_s:.0f} s after the first", flush=True)
     runs = []
-    for _ in range(args.runs):
-        took_s, phases = backfill(api, orders)
-        runs.append(took_s)
-        print(f"backfill: {took_s:.1f} s ({', '.join(f'{name} {s:g}' for name, s in phases.items())})", flush=True)
+    with peaks(parts) as peak_mib:
+        for _ in range(args.runs):
+            took_s, phases = backfill(api, orders)
+            runs.append(took_s)
+            print(f"backfill: {took_s:.1f} s ({', '.join(f'{name} {s:g}' for name, s in phases.items())})", flush=True)
+    print(f"peak MiB: {', '.join(f'{name} {mib:g}' for name, mib in peak_mib.items())}")
     name = "history: backfill of 1 million events"
     found = figures.figure(name, runs) if args.events == 1_000_000 else figures.shown(name, "s", "lower", runs)
     if args.report:
@@ -169,7 +163,7 @@ def main() -> int:
             " ".join(sys.argv),
             [found],
             seconds=time.monotonic() - began_s,
-            details={"events": args.events, "profiles": args.profiles, "members": orders.members},
+            details={"events": args.events, "profiles": args.profiles, "members": orders.members, "peak_mib": peak_mib},
         )
     print(f"{name}: {found.value:.1f} s, load {os.getloadavg()[0]:.1f}")
     return int(found.verdict == "missed")

@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -27,12 +26,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
 from audience.adapters.lake.duck import Bounds, open_duck
 from audience.adapters.lake.tables import SILVER, LakeLocation
 from load_tests.bench_ingest import wait_until_ready
 from load_tests.history_lake import WORKSPACE, make
+from load_tests.memory import peaks
 from load_tests.own_platform import HOST, add_stores, stores
 
 TARGET_S: Final = 2.0
@@ -117,31 +115,6 @@ def expected(location: LakeLocation, now: datetime) -> dict[str, int]:
     return found
 
 
-class Peak:
-    """The most memory that a process and its children took together, looked at all the time."""
-
-    def __init__(self, pid: int) -> None:
-        self._head = psutil.Process(pid)
-        self._ended = threading.Event()
-        self.mib = 0.0
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(0.05):
-            total = 0
-            for process in (self._head, *self._head.children(recursive=True)):
-                try:
-                    total += process.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-            self.mib = max(self.mib, total / MIB)
-
-    def end(self) -> None:
-        self._ended.set()
-        self._thread.join()
-
-
 @contextmanager
 def service(args: argparse.Namespace, lake: str) -> Iterator[tuple[int, int]]:
     """One process of segment-api over the lake: its port and its id."""
@@ -184,19 +157,19 @@ def preview(port: int, rule: dict[str, Any], limit_ms: int) -> tuple[dict[str, A
 def measure(port: int, pid: int, name: str, size: int, args: argparse.Namespace) -> Result:
     """One rule, as its author sees it, and until it is exact."""
     rule = RULES[name][0]
-    peak = Peak(pid)
-    # Correct before fast; the files are in the system's cache then, as those of the last months are.
-    final, exact_s = preview(port, rule, EXACT_LIMIT_MS)
-    if final["exact"] and final["size"] != size:
-        raise SystemExit(f"{name}: {final['size']} members, by SQL {size}")
-    first = [preview(port, rule, args.limit_ms) for _ in range(args.runs)]
-    peak.end()
+    with peaks({"segment-api": pid}) as peak:
+        # Correct before fast; the files are in the system's cache then, as those of the last months are.
+        final, exact_s = preview(port, rule, EXACT_LIMIT_MS)
+        if final["exact"] and final["size"] != size:
+            raise SystemExit(f"{name}: {final['size']} members, by SQL {size}")
+        first = [preview(port, rule, args.limit_ms) for _ in range(args.runs)]
     seconds = [took_s for _, took_s in first]
     answer = first[0][0]
     interval = answer["interval"] or {"low": answer["size"], "high": answer["size"]}
     return Result(
         name, size, answer["size"], interval["low"], interval["high"], answer["exact"], answer["evaluated"],
-        statistics.median(seconds), (min(seconds), max(seconds)), exact_s if final["exact"] else None, peak.mib,
+        statistics.median(seconds), (min(seconds), max(seconds)), exact_s if final["exact"] else None,
+        peak["segment-api"],
     )  # fmt: skip
 
 

@@ -11,7 +11,6 @@ Retry-After, memory stays bounded, every accepted event is in the topic once.
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import sys
@@ -33,6 +32,7 @@ from load_tests.bench_ingest import (
     ingest_process,
     rss_mib_of,
 )
+from load_tests.memory import peaks
 from load_tests.own_platform import HOST, add_stores, stores
 from load_tests.raw_http import Answers, drive
 from local.start import interruptible
@@ -105,26 +105,6 @@ async def _load(
     return await asyncio.gather(*drives), acknowledged
 
 
-async def _watched(pid: int, largest: list[float]) -> None:
-    while True:
-        largest.append(rss_mib_of(pid))
-        await asyncio.sleep(0.5)
-
-
-async def _overload(
-    port: int, pid: int, seconds: float, templates: list[Template], every_s: float
-) -> tuple[list[Answers], list[set[int]], float]:
-    largest: list[float] = []
-    watching = asyncio.create_task(_watched(pid, largest))
-    try:
-        answers, acknowledged = await _load(port, seconds, templates, every_s)
-    finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
-    return answers, acknowledged, max(largest)
-
-
 def run(scenario: Scenario, args: argparse.Namespace, port: int, pid: int) -> Result:
     """The two loads on one process, and the check of the topic."""
     run_id = f"o{time.time_ns():x}"
@@ -148,7 +128,8 @@ def run(scenario: Scenario, args: argparse.Namespace, port: int, pid: int) -> Re
     flood = templates(args.connections, "f")
     cpu_s = cpu_s_of(pid)
     began_s = time.perf_counter()
-    answers, acknowledged, largest = uvloop.run(_overload(port, pid, args.seconds, flood, every_s))
+    with peaks({"ingest-api": pid}) as largest:
+        answers, acknowledged = uvloop.run(_load(port, args.seconds, flood, every_s))
     took_s = time.perf_counter() - began_s
     cpu_s = cpu_s_of(pid) - cpu_s
     # The machine may have become faster or slower meanwhile.
@@ -180,7 +161,7 @@ def run(scenario: Scenario, args: argparse.Namespace, port: int, pid: int) -> Re
         p50_ms=round(seconds[len(seconds) // 2] * 1000, 1),
         p99_ms=round(seconds[int(len(seconds) * 0.99)] * 1000, 1),
         rss_before_mib=before,
-        rss_largest_mib=largest,
+        rss_largest_mib=largest["ingest-api"],
         missing=len(wanted - seen.keys()),
         doubled=sum(each > 1 for each in seen.values()),
         no_retry_after=sum(answer.no_retry_after for answer in answers),
