@@ -71,6 +71,11 @@ class Pass:
     paused: bool
     """Whether some are paused."""
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Of those that run."""
+        return tuple(wanted.number for wanted in self.wanted)
+
 
 class BackfillMissing(Exception):
     """The segment has none, or none that can be paused, resumed or cancelled."""

@@ -13,9 +13,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-import msgspec
 import structlog
 
 from audience.adapters.kafka.history import partition_of
@@ -30,7 +30,6 @@ from audience.rules import RegexCompiler, parse_rule
 from audience.rules.references import nodes_of
 from audience.rules.tree import EventNode, Node
 from audience.rules.tree import Sequence as SequenceNode
-from audience.wire.parts import in_parts
 from audience.wire.topics import COMMANDS, EVENTS, SEGMENTS, BackfillCommand, encode, key_of
 from services.archive.metrics import ArchiveMetrics
 from services.archive.settings import ArchiveSettings
@@ -72,6 +71,28 @@ class Job(Protocol):
     async def lost(self, marks: Positions) -> bool: ...
 
 
+@dataclass(slots=True)
+class _Lake:
+    """The lake, opened for a pass."""
+
+    pass_id: int
+    missed: MissedEvents
+    profiles: int = 0
+    places: int = 0
+    """Of a portion; 0 before anything was counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Portion:
+    """What is read of a pass: the commands of the profiles between two places, for these of its segments."""
+
+    pass_id: int
+    numbers: Sequence[int]
+    first: int
+    end: int
+    commands: "asyncio.Task[list[Sent]]"
+
+
 class Backfilling:
     """Use `run` as a background task. `refine` takes all that is archived to where it is read, `turn` is held by who
     reads the lake: one at a time, so that memory is bounded."""
@@ -100,8 +121,8 @@ class Backfilling:
         self._metrics = metrics
         self._now_ms = now_ms
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="backfilling")
-        self._open: tuple[int, MissedEvents, int] | None = None
-        self._ahead: tuple[int, int, list[int], int, asyncio.Task[list[Sent]]] | None = None
+        self._lake: _Lake | None = None
+        self._ahead: _Portion | None = None
         self._faults = 0
         self._failing = ""
 
@@ -178,53 +199,51 @@ class Backfilling:
         return True
 
     async def _archive(self, current: Pass) -> bool:
-        missed = await self._missed(current)
-        if not await self._call(missed.complete):
+        lake = await self._opened(current)
+        if not await self._call(lake.missed.complete):
             await self._refine()
             return False
         if not await self._job.passed(current.marks):
             return False
-        async with self._turn:
-            profiles, _ = await self._call(lambda: missed.count(self._nodes(current), self._now_ms()))
-        await self._advance(current, "sending", profiles=profiles)
+        await self._count(current, lake)
+        await self._advance(current, "sending", profiles=lake.profiles)
         return True
 
     async def _send(self, current: Pass) -> bool:
-        numbers = [wanted.number for wanted in current.wanted]
-        first = current.place
-        end, reading = await self._reading(current, first)
-        commands = await reading
-        if end < PLACES:
+        portion = await self._read(current, current.place)
+        commands = await portion.commands
+        if portion.end < PLACES:
             # While these are sent the next are read.
-            self._ahead = (current.id, end, numbers, *await self._reading(current, end))
+            self._ahead = await self._read(current, portion.end)
         events = sum(number for _, number in commands)
         await self._paced(commands)
-        await self._passes.sent(current, min(end, LAST_PLACE), len(commands), events)
+        await self._passes.sent(current, min(portion.end, LAST_PLACE), len(commands), events)
         self._metrics.backfilled_profiles.inc(len(commands))
         self._metrics.backfilled_events.inc(events)
-        if end >= PLACES:
+        if portion.end >= PLACES:
             await self._advance(current, "confirming", marks=await self._job.ends(COMMANDS))
         return True
 
-    async def _reading(self, current: Pass, first: int) -> tuple[int, "asyncio.Task[list[Sent]]"]:
-        """The commands of the profiles from a place on, and the place where they end."""
+    async def _read(self, current: Pass, first: int) -> _Portion:
+        """The profiles from a place on: those that are being read already, or that are now."""
         ahead, self._ahead = self._ahead, None
-        numbers = [wanted.number for wanted in current.wanted]
         if ahead is not None:
-            if ahead[:3] == (current.id, first, numbers):
-                return ahead[3:]
-            ahead[4].cancel()
-        missed = await self._missed(current)
+            if (ahead.pass_id, ahead.numbers, ahead.first) == (current.id, current.numbers, first):
+                return ahead
+            ahead.commands.cancel()
+        lake = await self._opened(current)
+        await self._count(current, lake)
         nodes, now_ms = self._nodes(current), self._now_ms()
-        end = min(PLACES, first + await self._step_of(current, missed, nodes, now_ms))
+        end = min(PLACES, first + lake.places)
 
         async def read() -> list[Sent]:
             async with self._turn:
                 return await self._call(
-                    lambda: [self._commands(current, each) for each in missed.between(first, end, nodes, now_ms)]
+                    lambda: [self._commands(current, each) for each in lake.missed.between(first, end, nodes, now_ms)]
                 )
 
-        return end, asyncio.create_task(read(), name="backfill-reading")
+        reading = asyncio.create_task(read(), name="backfill-reading")
+        return _Portion(current.id, current.numbers, first, end, reading)
 
     async def _confirm(self, current: Pass) -> bool:
         if await self._job.lost(current.marks):
@@ -250,31 +269,31 @@ class Backfilling:
             profiles=profiles,
         )
 
-    async def _missed(self, current: Pass) -> MissedEvents:
+    async def _opened(self, current: Pass) -> _Lake:
         """The pass's connection to the lake, which also knows the profiles that only the stores have."""
-        if self._open is not None and self._open[0] == current.id:
-            return self._open[1]
+        if self._lake is not None and self._lake.pass_id == current.id:
+            return self._lake
         self._close()
         settings = self._settings
         missed = await self._call(
             lambda: MissedEvents(settings.lake, settings.lake_bounds, current.workspace, current.cut)
         )
-        self._open = (current.id, missed, 0)
+        self._lake = _Lake(current.id, missed)
         after = b""
         while some := await self._passes.profile_ids(current.workspace, after, PROFILES_AT_ONCE):
             after = some[-1]
             ids = [each.decode() for each in some]
             await self._call(lambda ids=ids: missed.know(ids))  # type: ignore[misc]
         await self._call(missed.complete)
-        return missed
+        return self._lake
 
-    async def _step_of(self, current: Pass, missed: MissedEvents, nodes: Sequence[Node], now_ms: int) -> int:
-        """How many places a portion is."""
-        if self._open is None or not self._open[2]:
+    async def _count(self, current: Pass, lake: _Lake) -> None:
+        """See once how much there is, and how large a portion is."""
+        if not lake.places:
             async with self._turn:
-                profiles, events = await self._call(lambda: missed.count(nodes, now_ms))
-            self._open = (current.id, missed, max(1, PLACES * PORTION // max(PORTION, profiles, events)))
-        return self._open[2]
+                count = lake.missed.count
+                lake.profiles, events = await self._call(lambda: count(self._nodes(current), self._now_ms()))
+            lake.places = max(1, PLACES * PORTION // max(PORTION, lake.profiles, events))
 
     def _nodes(self, current: Pass) -> list[Node]:
         """What the new leaves measure."""
@@ -289,8 +308,7 @@ class Backfilling:
         """A profile's commands, and how many events they hold."""
         key = key_of(current.workspace, missed.profile_id)
         cut = current.cut[partition_of(key.encode(), len(current.cut))]
-        numbers = tuple(wanted.number for wanted in current.wanted)
-        parts = list(in_parts((offset, msgspec.Raw(_encode(event))) for offset, event in missed.events))
+        parts = missed.parts()
         records = [
             LogRecord(
                 COMMANDS,
@@ -299,7 +317,7 @@ class Backfilling:
                     BackfillCommand(
                         workspace=current.workspace,
                         profile_id=missed.profile_id,
-                        backfills=numbers,
+                        backfills=current.numbers,
                         cut=cut,
                         events=part,
                         last=part is parts[-1],
@@ -330,15 +348,11 @@ class Backfilling:
 
     def _close(self) -> None:
         if self._ahead is not None:
-            self._ahead[4].cancel()
+            self._ahead.commands.cancel()
             self._ahead = None
-        if self._open is not None:
-            missed = self._open[1]
-            self._open = None
-            self._thread.submit(missed.close)
+        if self._lake is not None:
+            self._thread.submit(self._lake.missed.close)
+            self._lake = None
 
     async def _call(self, action: Callable[[], T]) -> T:
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, action))
-
-
-_encode: Final = msgspec.json.Encoder().encode

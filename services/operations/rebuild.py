@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, closing
 from typing import Annotated, Final
 
-import msgspec
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -24,7 +23,6 @@ from audience.adapters.postgres.backfills import PostgresBackfills
 from audience.adapters.postgres.pool import open_pool
 from audience.ports.event_log import LogRecord
 from audience.ports.lake import PLACES, LakeTooSlow, LakeUnavailable
-from audience.wire.parts import in_parts
 from audience.wire.topics import COMMANDS, EVENTS, ReplayCommand, encode, key_of
 from services._kit.lake import LakeSettings
 from services.operations.running import WorkspaceOption, fail, load_settings, run
@@ -34,7 +32,6 @@ PORTION: Final = 20_000
 """About so many events are read from the lake at once."""
 
 POLL_S: Final = 0.5
-_encode: Final = msgspec.json.Encoder().encode
 
 
 def rebuild(
@@ -97,7 +94,7 @@ async def _replay(lake: LakeSettings, workspace: str, wait_s: float) -> tuple[in
 
 def _commands(workspace: str, missed: Missed) -> Iterator[LogRecord]:
     key = key_of(workspace, missed.profile_id)
-    for part in in_parts((offset, msgspec.Raw(_encode(event))) for offset, event in missed.events):
+    for part in missed.parts():
         if part:
             command = ReplayCommand(
                 workspace=workspace, profile_id=missed.profile_id, events=tuple(event for _, event in part)

@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 from audience.adapters.lake.tables import PARTITIONED_BY, SCHEMAS, LakeLocation, as_unavailable
 from audience.ports.lake import LakeTooSlow, LakeUnavailable
 
+_ROWS: Final = 4_096
 _DUCK_TYPES: Final = {pa.date32(): "DATE", pa.int32(): "INTEGER"}
 
 
@@ -145,6 +146,16 @@ class Duck:
         """Do it. Raises as `arrow`."""
         with as_answers():
             self.connection.execute(sql, list(parameters))
+
+    def rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """The answer's rows, fetched as they are wanted; nothing else may be asked meanwhile. Raises as `arrow`."""
+        self.run(sql)
+        while True:
+            with as_answers():
+                some = self.connection.fetchmany(_ROWS)
+            if not some:
+                return
+            yield from some
 
     def offer(self, names: Mapping[str, str]) -> None:
         """Make a view of each table under a name of its own, and close all else: no file but the lake's can be read,

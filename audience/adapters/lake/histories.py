@@ -25,7 +25,6 @@ from audience.rules.tree import EventNode, Node, Pattern, Trait, Window
 from audience.rules.tree import Sequence as SequenceNode
 from audience.wire.topics import EventRecord
 
-_ROWS: Final = 4_096
 _NO_OBJECT: Final[dict[str, Any]] = {}
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _BASE: Final = (
@@ -122,18 +121,9 @@ class SilverCandidates:
                 epoch_ms(min("timestamp")), epoch_ms(min(received_at)), NULL, NULL, NULL, -1, -1
                 FROM {source} WHERE {among} GROUP BY profile_place, profile_id"""
         with duck.until(deadline_s):
-            with as_answers():
-                duck.connection.execute(f"{sql} ORDER BY profile_place, profile_id, p, o")
-            for (place, profile_id), rows in groupby(self._rows(), key=_whose):
+            found = duck.rows(f"{sql} ORDER BY profile_place, profile_id, p, o")
+            for (place, profile_id), rows in groupby(found, key=_whose):
                 yield History(profile_id, place, [_event(workspace, row) for row in rows])
-
-    def _rows(self) -> Iterator[tuple[Any, ...]]:
-        while True:
-            with as_answers():
-                rows = self._duck.connection.fetchmany(_ROWS)
-            if not rows:
-                return
-            yield from rows
 
 
 def around(workspace: str, first_place: int, end_place: int) -> Wanted:

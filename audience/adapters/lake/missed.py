@@ -19,10 +19,11 @@ from audience.adapters.lake.silver import PROFILE_PLACE
 from audience.adapters.lake.tables import SILVER, LakeLocation
 from audience.ports.lake import PLACES
 from audience.rules.tree import Node
+from audience.wire.parts import Placed, in_parts
 
-_ROWS: Final = 10_000
 _TEXTS: Final = ("properties", "context", "traits")
 _EMPTY: Final = msgspec.Raw(b"{}")
+_encode: Final = msgspec.json.Encoder().encode
 _whose: Final = itemgetter(0, 1)
 
 
@@ -49,6 +50,10 @@ class Missed(NamedTuple):
 
     profile_id: str
     events: Sequence[tuple[int, Archived]]
+
+    def parts(self) -> list[tuple[Placed, ...]]:
+        """The events as commands hold them; one part without events where there are none."""
+        return list(in_parts((offset, msgspec.Raw(_encode(event))) for offset, event in self.events))
 
 
 class MissedEvents:
@@ -119,17 +124,16 @@ class MissedEvents:
         source = self._source(first_place, end_place)
         between = f"profile_place >= {first_place} AND profile_place < {end_place}"
         columns = ", ".join(name if name in texts else f"NULL AS {name}" for name in _TEXTS)
-        with as_answers():
-            self._duck.connection.execute(
-                f"""SELECT profile_place, profile_id, "offset" AS o, source, message_id, type, name,
+        found = self._duck.rows(
+            f"""SELECT profile_place, profile_id, "offset" AS o, source, message_id, type, name,
                     epoch_ms("timestamp"), epoch_ms(received_at), {columns}
                 FROM {source} WHERE {self._mine} AND {between} AND ({asked})
                 UNION ALL SELECT DISTINCT profile_place, profile_id, -1, {", ".join(["NULL"] * 9)}
                 FROM (SELECT profile_place, profile_id FROM {source} WHERE {self._mine} AND {between}
                     UNION SELECT profile_place, profile_id FROM known WHERE {between})
                 ORDER BY profile_place, profile_id, o"""
-            )
-        for (_, profile_id), rows in groupby(self._rows(), key=_whose):
+        )
+        for (_, profile_id), rows in groupby(found, key=_whose):
             # The first row says that there is the profile.
             yield Missed(profile_id, [(row[2], self._event(row)) for row in rows if row[2] >= 0])
 
@@ -152,11 +156,3 @@ class MissedEvents:
             name=name, time_ms=time_ms, received_ms=received_ms,
             properties=properties, context=context, traits=traits,
         )  # fmt: skip
-
-    def _rows(self) -> Iterator[tuple[Any, ...]]:
-        while True:
-            with as_answers():
-                rows = self._duck.connection.fetchmany(_ROWS)
-            if not rows:
-                return
-            yield from rows
