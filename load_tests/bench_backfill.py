@@ -160,7 +160,7 @@ def main() -> int:
         figures.write(
             args.report.with_suffix(".json"),
             "backfill",
-            " ".join(sys.argv),
+            "make bench-backfill",
             [found],
             seconds=time.monotonic() - began_s,
             details={"events": args.events, "profiles": args.profiles, "members": orders.members, "peak_mib": peak_mib},

@@ -11,7 +11,7 @@ flood would all be kept until the application has its turn to refuse them.
 import asyncio
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, Final, Protocol, cast, runtime_checkable
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 from starlette.responses import Response
@@ -22,7 +22,6 @@ HEAD_BYTES: Final = 32 * 1024
 WHOLE_WITHIN_S: Final = 20.0
 
 
-@runtime_checkable
 class Refusing(Protocol):
     """What an application may have beside ASGI."""
 
@@ -43,7 +42,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._whole = False
         self._refused = False
         self._dropping = False
-        self._refusing = self.app if isinstance(self.app, Refusing) else None
+        self._refusing: Refusing | None = self.app if hasattr(self.app, "refusal") else None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -75,7 +74,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too_large", "the head is too large")
         if self._refused:
             return
-        answer = self._refusal()
+        answer = self._refusal_by_head()
         if answer is None:
             super().on_headers_complete()
         else:
@@ -96,7 +95,7 @@ class LimitedProtocol(HttpToolsProtocol):
         elif not self._refused:
             super().on_message_complete()
 
-    def _refusal(self) -> Response | None:
+    def _refusal_by_head(self) -> Response | None:
         # Only where the answer can be given at once, and the connection goes on behind the body.
         if self._refusing is None or self.expect_100_continue or not self.parser.should_keep_alive():
             return None

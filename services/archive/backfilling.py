@@ -291,8 +291,8 @@ class Backfilling:
         """See once how much there is, and how large a portion is."""
         if not lake.places:
             async with self._turn:
-                count = lake.missed.count
-                lake.profiles, events = await self._call(lambda: count(self._nodes(current), self._now_ms()))
+                nodes, now_ms = self._nodes(current), self._now_ms()
+                lake.profiles, events = await self._call(lambda: lake.missed.count(nodes, now_ms))
             lake.places = max(1, PLACES * PORTION // max(PORTION, lake.profiles, events))
 
     def _nodes(self, current: Pass) -> list[Node]:

@@ -84,11 +84,12 @@ class Door:
 
     def admit(self, route: Route, scope: Scope) -> Response | None:
         """Take the request's place, or give the answer to one for which there is no room."""
-        headers = _wanted(scope)
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), None)
         try:
-            scope[_PLACE] = self.room.take(headers.get(b"content-length"))
+            scope[_PLACE] = self.room.take(length)
         except ApiError as full:
             self.metrics.answered(route.name, full.status, 0.0)
+            headers = _wanted(scope)
             return _response(full, request_id_from(headers.get(b"request-id")), headers)
         return None
 

@@ -2,19 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import httpx
 import pytest
-import uvicorn
-from starlette.types import ASGIApp
 
 from audience.ports.catalog import Source
 from services._kit.errors import ApiError
-from services._kit.protocol import LimitedProtocol
 from services.ingest.rates import Rates
 from services.ingest.room import Room
 from tests.unit.ingest.fakes import KEY, OTHER, SHOP, MemoryCatalog, running
+from tests.unit.serving import served
 
 TRACK = {"type": "track", "event": "E", "userId": "u1"}
 
@@ -131,21 +129,6 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     return go_on
 
 
-@contextlib.asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[str]:
-    """Where an application that has been started answers over the network, as it is served."""
-    config = uvicorn.Config(
-        app, port=0, http=LimitedProtocol, ws="none", log_config=None, lifespan="off", proxy_headers=False
-    )
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await task
-
-
 async def test_too_many_requests_at_once(slow: asyncio.Event) -> None:
     async with running(ingest_in_flight=5) as service:
         under_way = [asyncio.create_task(service.post("/v1/track", TRACK)) for _ in range(5)]
@@ -160,9 +143,9 @@ async def test_too_many_requests_at_once(slow: asyncio.Event) -> None:
 
 
 async def test_a_flood_over_the_network(slow: asyncio.Event) -> None:
-    async with running(ingest_in_flight=5) as service, served(service.app) as address:
+    async with running(ingest_in_flight=5) as service, served(service.app) as port:
         async with httpx.AsyncClient(
-            base_url=address, auth=(KEY, ""), limits=httpx.Limits(max_connections=None)
+            base_url=f"http://127.0.0.1:{port}", auth=(KEY, ""), limits=httpx.Limits(max_connections=None)
         ) as http:
 
             async def statuses() -> list[int]:

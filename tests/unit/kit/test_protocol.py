@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import uvicorn
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services._kit import protocol
-from services._kit.protocol import HEAD_BYTES, LimitedProtocol
+from services._kit.protocol import HEAD_BYTES
+from tests.unit.serving import served
 
 OPEN = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
@@ -69,16 +69,8 @@ class Server:
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     monkeypatch.setattr(protocol, "WHOLE_WITHIN_S", 1.0)
     app = App()
-    config = uvicorn.Config(
-        app, port=0, http=LimitedProtocol, ws="none", log_config=None, lifespan="off", proxy_headers=False
-    )
-    running = uvicorn.Server(config)
-    task = asyncio.create_task(running.serve())
-    while not running.started:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    yield Server(app, running.servers[0].sockets[0].getsockname()[1])
-    running.should_exit = True
-    await task
+    async with served(app) as port:
+        yield Server(app, port)
 
 
 def request(body: bytes, head: bytes = b"", *, close: bool = True) -> bytes:
