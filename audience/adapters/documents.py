@@ -60,6 +60,11 @@ def decode_profile(workspace: str, profile_id: str, version: int, memberships: b
     )
 
 
+def by_id(profiles: Iterable[Profile]) -> dict[str, Profile]:
+    """What a reader finds of them: those that were forgotten are there for writers alone."""
+    return {profile.profile_id: profile for profile in profiles if not profile.forgotten}
+
+
 def newest(profiles: Iterable[Profile]) -> list[tuple[str, list[Profile]]]:
     """The greatest version of each profile, by workspace, both in order.
 

@@ -25,10 +25,16 @@ class ProfileStore(Protocol):
     """Profiles by id: the hot path of the segment API. Contract: tests/integration/contracts/profile_store.py."""
 
     async def get_many(self, workspace: str, profile_ids: Sequence[str]) -> Mapping[str, Profile]:
-        """The profiles that are known, by id; an unknown one is left out. Raises StoreUnavailable."""
+        """The profiles that are known, by id; an unknown one is left out, and one that was forgotten.
+
+        Raises StoreUnavailable.
+        """
 
     async def memberships(self, workspace: str, profile_ids: Sequence[str]) -> Mapping[str, tuple[Membership, ...]]:
-        """The memberships alone: the hottest read. An unknown id is left out. Raises StoreUnavailable."""
+        """The memberships alone: the hottest read. An unknown id is left out; who was forgotten has none.
+
+        Raises StoreUnavailable.
+        """
 
     async def put_many(self, profiles: Sequence[Profile]) -> int:
         """Keep each profile whose version is greater than the stored one; gives how many profiles were written.

@@ -15,7 +15,11 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One profile as of `version`. `version` only grows; of two records the greater version is the true one."""
+    """One profile as of `version`. `version` only grows; of two records the greater version is the true one.
+
+    One that was forgotten is a record like any other, so that nothing older comes back: it holds nothing, and was never
+    created (`created_ms` 0).
+    """
 
     workspace: str
     profile_id: str
@@ -25,3 +29,7 @@ class Profile:
     traits: Mapping[str, Any] = field(default_factory=dict)
     computed: Mapping[str, Any] = field(default_factory=dict)
     segments: tuple[Membership, ...] = ()
+
+    @property
+    def forgotten(self) -> bool:
+        return self.created_ms == 0

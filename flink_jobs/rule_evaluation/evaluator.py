@@ -62,6 +62,8 @@ class Counters:
     timers: int = 0
     history: int = 0
     """Archived events that were fed to segments that wait for a backfill."""
+    forgotten: int = 0
+    """Profiles of which nothing had been heard for their retention."""
     failures: int = 0
     state_reads: int = 0
     cache_hits: int = 0
@@ -81,6 +83,8 @@ class Step:
     records: list[Record] = field(default_factory=list)
     state: bytes | None = None
     """None where the state has not changed."""
+    clear: bool = False
+    """Nothing is to be kept of the profile."""
     set_timer_ms: int | None = None
     delete_timer_ms: int | None = None
 
@@ -114,6 +118,7 @@ class Evaluator:
         epoch: int,
         regex: RegexCompiler,
         cached_profiles: int,
+        retention_ms: int,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.counters = Counters()
@@ -121,6 +126,7 @@ class Evaluator:
         self._first_version = epoch << EPOCH_BITS
         self._regex = regex
         self._cached_profiles = cached_profiles
+        self._retention_ms = retention_ms
         self._clock_ms = clock_ms
         self._states: OrderedDict[str, ProfileState] = OrderedDict()
 
@@ -229,10 +235,36 @@ class Evaluator:
             self.counters.timers += 1
             if state.armed_ms <= at_ms:
                 state.armed_ms = 0
-            outcome = on_time(self._program(workspace), state, max(at_ms, self._clock_ms()))
+            now_ms = max(at_ms, self._clock_ms())
+            silent_at_ms = self._silent_at(state)
+            if silent_at_ms is not None and silent_at_ms <= now_ms:
+                return self._forget(key, workspace, state, now_ms)
+            outcome = on_time(self._program(workspace), state, now_ms)
             return self._step(workspace, state, outcome)
         except Exception as error:  # noqa: BLE001  as above
             return self._failed(key, b"", error)
+
+    def _silent_at(self, state: ProfileState) -> int | None:
+        """When nothing will have been heard of the profile for its retention; None where nothing ever was."""
+        return state.heard_ms + self._retention_ms if state.heard_ms else None
+
+    def _forget(self, key: str, workspace: str, state: ProfileState, now_ms: int) -> Step:
+        """The profile leaves every segment, and what is known of it goes.
+
+        Its version stays until others have one that is surely smaller than any to come, and its lists for as long as
+        it is on them: they are told once.
+        """
+        if not state.created_ms:
+            if not state.lists and state.version < self._first_version:
+                self._states.pop(key, None)
+                return Step(clear=True)
+            state.forget(now_ms)
+            return self._kept(state, Step())
+        program = self._program(workspace)
+        changes = [SegmentChange(each, False, now_ms, program.version_of(each)) for each in state.segments]  # noqa: FBT003
+        state.forget(now_ms)
+        self.counters.forgotten += 1
+        return self._step(workspace, state, Replayed(changes))
 
     def _program(self, workspace: str) -> Program:
         program = self._programs.get(workspace)
@@ -265,6 +297,9 @@ class Evaluator:
         self.counters.leaves += outcome.leaves
         self.counters.evaluations += outcome.evaluations
         self.counters.changes += len(outcome.changes)
+        return self._kept(state, step)
+
+    def _kept(self, state: ProfileState, step: Step) -> Step:
         self._arm(state, step)
         step.state = encode_state(state)
         self.counters.state_writes += 1
@@ -298,7 +333,7 @@ class Evaluator:
 
     def _arm(self, state: ProfileState, step: Step) -> None:
         """One timer a profile. It may fire early and be set again, which is rarer than moving it at each event."""
-        due_ms = state.due_ms
+        due_ms = min((each for each in (state.due_ms, self._silent_at(state)) if each is not None), default=None)
         pending = state.armed_ms > state.now_ms
         if due_ms is None or (pending and state.armed_ms <= due_ms):
             return

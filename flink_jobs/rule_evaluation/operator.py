@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 DEFINITIONS = MapStateDescriptor("definitions", Types.STRING(), Types.STRING())
 """A stream is broadcast with a descriptor; nothing is kept under it."""
+DAY_MS = 86_400_000
 PROFILE = ValueStateDescriptor("profile", Types.PICKLED_BYTE_ARRAY())
 
 
@@ -49,6 +50,7 @@ class EvaluateRules(KeyedBroadcastProcessFunction):  # type: ignore[misc]  # pyf
             epoch=next_epoch(bootstrap),
             regex=compile_regex,
             cached_profiles=self._settings.cached_profiles,
+            retention_ms=self._settings.profile_retention_days * DAY_MS,
         )
         for topic in DEFINED_IN:
             for definition in read_compacted(bootstrap, topic).values():
@@ -73,6 +75,8 @@ class EvaluateRules(KeyedBroadcastProcessFunction):  # type: ignore[misc]  # pyf
     def _do(self, step: Step, context: Any) -> Iterator[Row]:
         if step.state is not None:
             self._state.update(step.state)
+        if step.clear:
+            self._state.clear()
         if step.delete_timer_ms is not None:
             context.timer_service().delete_processing_time_timer(step.delete_timer_ms)
         if step.set_timer_ms is not None:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,5 +30,7 @@ class JobSettings(BaseSettings):
     """How long records wait for others on their way to Kafka. Each request costs the broker as much as many records,
     and each one that it takes is one more that every reader is given."""
     sink_compression: Literal["none", "lz4", "zstd", "snappy"] = "lz4"
+    profile_retention_days: int = Field(default=730, ge=1, le=3_650)
+    """For how long a profile is kept of which nothing is heard. The stores are told the same."""
     cached_profiles: int = 50_000
     """How many profiles each operator keeps decoded; a profile outside is read from Flink's state again."""

@@ -70,7 +70,7 @@ class CheckedProfiles:
         return documents.encode_memberships(profile.segments) + documents.encode_attributes(profile)
 
     def expected(self, profile: Profile) -> bool:
-        return profile.updated_ms >= self._keeps_since_ms
+        return profile.updated_ms >= self._keeps_since_ms and not profile.forgotten
 
 
 class CheckedIndex:

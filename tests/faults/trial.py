@@ -256,6 +256,15 @@ class Trial:
         verdict.wrong += [f"{person} has memberships without an event" for person in unknown]
         return verdict
 
+    def moved_by_time(self, people: int) -> int:
+        """Memberships of the first so many people that, by the oracle, have changed since the last event of each."""
+        worlds, now_ms = self._worlds(), time.time_ns() // 1_000_000
+        return sum(
+            member(rule, world, max(event.received_ms for event in world.events)) != member(rule, world, now_ms)
+            for world in (worlds[person] for person in self.people[:people] if person in worlds)
+            for rule in self._rules.by_key.values()
+        )
+
     def versions_that_went_back(self) -> list[str]:
         """People whose stored version is less than the greatest that was told of them; time may have raised it."""
         told: dict[str, int] = defaultdict(int)

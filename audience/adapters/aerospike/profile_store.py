@@ -46,12 +46,12 @@ class AerospikeProfileStore:
     async def get_many(self, workspace: str, profile_ids: Sequence[str]) -> Mapping[str, Profile]:
         """The profiles that are known, by id."""
         found = await self._read(workspace, profile_ids, [VERSION, MEMBERSHIPS, ATTRIBUTES])
-        return {
-            profile_id: documents.decode_profile(
+        return documents.by_id(
+            documents.decode_profile(
                 workspace, profile_id, bins[VERSION], bytes(bins[MEMBERSHIPS]), bytes(bins[ATTRIBUTES])
             )
             for profile_id, bins in found.items()
-        }
+        )
 
     async def memberships(self, workspace: str, profile_ids: Sequence[str]) -> Mapping[str, tuple[Membership, ...]]:
         """The memberships of those that are known, by id."""

@@ -43,11 +43,7 @@ class PostgresProfileStore:
     async def get_many(self, workspace: str, profile_ids: Sequence[str]) -> Mapping[str, Profile]:
         """The profiles that are known, by id."""
         rows = await self._pool.fetch(_GET, workspace, [profile_id.encode() for profile_id in profile_ids])
-        found = {}
-        for stored_id, version, memberships, attributes in rows:
-            profile_id = stored_id.decode()
-            found[profile_id] = documents.decode_profile(workspace, profile_id, version, memberships, attributes)
-        return found
+        return documents.by_id(documents.decode_profile(workspace, row[0].decode(), *row[1:]) for row in rows)
 
     async def memberships(self, workspace: str, profile_ids: Sequence[str]) -> Mapping[str, tuple[Membership, ...]]:
         """The memberships of those that are known, by id."""

@@ -58,6 +58,7 @@ pub fn on_event(program: &mut Program, state: &mut State, event: &Event, now_ms:
     let program = &*program;
     let mut outcome = Outcome::default();
     state.position = event.offset.or(state.position);
+    state.heard_ms = state.heard_ms.max(event.received_ms);
     advance(program, state, now_ms.max(event.received_ms), &mut outcome);
     if let Some(offset) = event.offset {
         state.backfills.iter_mut().for_each(|known| known.from = known.from.or(Some(offset)));
@@ -132,6 +133,7 @@ pub fn on_history(program: &mut Program, state: &mut State, history: &History<'_
         .map(|known| (known.number, known.fed..known.from.unwrap_or(history.cut).min(history.cut)))
         .collect();
     for (event, matcher) in history.events.iter().zip(&matchers) {
+        state.heard_ms = state.heard_ms.max(event.received_ms);
         let Some(offset) = event.offset else { continue };
         let mut trails = matcher.trails_of(&*program.host, event);
         trails.retain(|trail| lacking.get(&program.trails[*trail].backfill).is_some_and(|gap| gap.contains(&offset)));
@@ -164,6 +166,7 @@ pub fn on_lists(program: &mut Program, state: &mut State, lists: BTreeSet<Box<st
     let turned = state.lists.symmetric_difference(&lists);
     let touched = turned.filter_map(|name| program.readers.get(name)).flatten().copied().collect();
     state.lists = lists;
+    state.heard_ms = state.heard_ms.max(now_ms);
     ask(program, state, touched, &mut outcome);
     stamp(state, &mut outcome);
     outcome

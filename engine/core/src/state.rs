@@ -19,9 +19,12 @@ use crate::value::Value;
 use crate::walk::{Kept, Walk};
 
 /// The first byte of a state. A version is read for as long as a savepoint of it can exist.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
-/// The one before: it knew of no offsets and of no backfills.
+/// The one before: it did not know when the profile was last heard of.
+const WITHOUT_HEARD: u8 = 3;
+
+/// The one before that: it knew of no offsets and of no backfills either.
 const WITHOUT_HISTORY: u8 = 2;
 
 const INSTANT_BYTES: usize = 6;
@@ -66,6 +69,8 @@ pub struct State {
     pub created_ms: i64,
     pub updated_ms: i64,
     pub now_ms: i64,
+    /// When the newest of its events was accepted, it was told of its lists, or it was forgotten; 0 for never.
+    pub heard_ms: i64,
     /// The latest time of an event that joined a trail.
     pub latest_ms: i64,
     /// How many events have joined a trail.
@@ -189,6 +194,7 @@ impl State {
             created_ms: 0,
             updated_ms: 0,
             now_ms: 0,
+            heard_ms: 0,
             latest_ms: 0,
             events: 0,
             version: 0,
@@ -214,10 +220,21 @@ impl State {
         }
     }
 
+    /// All that is known of the profile goes, but for the lists that it is on, and for what others were told and may
+    /// come to be told: no version is given twice.
+    pub fn forget(&mut self, now_ms: i64) {
+        let now_ms = self.now_ms.max(now_ms);
+        let mut kept = State::new(&self.profile_id);
+        (kept.updated_ms, kept.now_ms, kept.heard_ms) = (now_ms, now_ms, now_ms);
+        (kept.version, kept.armed_ms, kept.position) = (self.version, self.armed_ms, self.position);
+        kept.lists = std::mem::take(&mut self.lists);
+        *self = kept;
+    }
+
     /// The state that `encode` wrote.
     pub fn decode(raw: Vec<u8>) -> Result<State, VersionUnknown> {
         let version = match raw.first() {
-            Some(known @ (&VERSION | &WITHOUT_HISTORY)) => *known,
+            Some(known @ (&VERSION | &WITHOUT_HEARD | &WITHOUT_HISTORY)) => *known,
             other => return Err(VersionUnknown(other.copied())),
         };
         let from = &mut Reader { data: &raw, at: 1 };
@@ -225,6 +242,7 @@ impl State {
         state.created_ms = from.signed();
         state.updated_ms = from.signed();
         state.now_ms = from.signed();
+        state.heard_ms = if version == VERSION { from.signed() } else { state.now_ms };
         state.latest_ms = from.signed();
         state.events = from.unsigned();
         state.version = from.unsigned();
@@ -262,6 +280,7 @@ impl State {
         into.signed(self.created_ms);
         into.signed(self.updated_ms);
         into.signed(self.now_ms);
+        into.signed(self.heard_ms);
         into.signed(self.latest_ms);
         into.unsigned(self.events);
         into.unsigned(self.version);

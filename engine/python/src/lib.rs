@@ -185,6 +185,11 @@ impl PyState {
     }
 
     #[getter]
+    fn heard_ms(&self) -> i64 {
+        self.0.heard_ms
+    }
+
+    #[getter]
     fn events(&self) -> u64 {
         self.0.events
     }
@@ -241,6 +246,10 @@ impl PyState {
             found.set_item(key, since_ms)?;
         }
         Ok(found)
+    }
+
+    fn forget(&mut self, now_ms: i64) {
+        self.0.forget(now_ms);
     }
 
     fn __contains__(&self, segment: &str) -> bool {

@@ -90,6 +90,16 @@ class ProfileStoreContract:
         assert await store.put_many([profile("a", 6)]) == 1
         assert (await store.get_many("w", ["a"]))["a"] == profile("a", 6)
 
+    async def test_who_was_forgotten_is_not_found_and_nothing_older_comes_back(self, store: ProfileStore) -> None:
+        await store.put_many([profile("a", 5, "five"), profile("b", 5, "five")])
+        forgotten = Profile("w", "a", 6, created_ms=0, updated_ms=3)
+        assert await store.put_many([forgotten]) == 1
+        assert await store.put_many([profile("a", 5, "late")]) == 0
+        assert list(await store.get_many("w", ["a", "b"])) == ["b"]
+        assert (await store.memberships("w", ["a"]))["a"] == ()
+        assert await store.put_many([profile("a", 7, "anew")]) == 1
+        assert (await store.get_many("w", ["a"]))["a"] == profile("a", 7, "anew")
+
     async def test_versions_may_be_as_large_as_64_bits(self, store: ProfileStore) -> None:
         assert await store.put_many([profile("a", 2**62)]) == 1
         assert await store.put_many([profile("a", 2**62 - 1)]) == 0

@@ -212,7 +212,7 @@ def test_a_state_from_before_offsets_were_kept_is_read() -> None:
     assert (state.profile_id, state.lists, state.traits, set(state.segments)) == (
         "ada", {"vip"}, {"plan": "pro"}, {"subject"},
     )  # fmt: skip
-    assert encode_state(state)[0] == 3
+    assert encode_state(state)[0] == 4
     job = Job(data=data, log=[Arrival("demo", "ada", "s1", f"old{n}", "track", "Bought", NOW_MS, NOW_MS, {}, {}, {})
                               for n in range(2)])  # fmt: skip
     rule = {"event": "Bought", "within": "52w", "is": {"eq": 2}}

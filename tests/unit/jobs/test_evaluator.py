@@ -26,6 +26,8 @@ from audience.wire.topics import (
 from flink_jobs.rule_evaluation.evaluator import EPOCH_BITS, Evaluator, Step
 
 NOW_MS = 1_790_000_000_000
+DAY_MS = 86_400_000
+RETENTION_MS = 100 * DAY_MS
 BUYERS = {"event": "Order Completed", "within": "30d", "is": {"gte": 2}}
 
 
@@ -41,8 +43,9 @@ class Operator:
 
     def __post_init__(self) -> None:
         self.evaluator = Evaluator(
-            epoch=self.epoch, regex=compile_regex, cached_profiles=2, clock_ms=lambda: self.now_ms
-        )
+            epoch=self.epoch, regex=compile_regex, cached_profiles=2, retention_ms=RETENTION_MS,
+            clock_ms=lambda: self.now_ms,
+        )  # fmt: skip
 
     def segment(self, key: str, rule: dict[str, Any], revision: int = 1, status: str = "live") -> None:
         record = SegmentRecord(
@@ -86,6 +89,8 @@ class Operator:
     def done(self, key: str, step: Step) -> list[Any]:
         if step.state is not None:
             self.states[key] = step.state
+        if step.clear:
+            del self.states[key]
         timers = self.timers.setdefault(key, set())
         timers.discard(step.delete_timer_ms or 0)
         if step.set_timer_ms is not None:
@@ -196,7 +201,7 @@ def test_a_membership_leaves_with_its_timer(operator: Operator) -> None:
     change, profile = operator.fire(due_ms)
     assert (change.change, change.at_ms) == ("exited", due_ms)
     assert profile.segments == []
-    assert operator.timers["demo:u"] == set()
+    assert operator.timers["demo:u"] == {NOW_MS + RETENTION_MS}
 
 
 def test_profiles_beyond_the_cache_are_read_again(operator: Operator) -> None:
@@ -311,3 +316,59 @@ def test_a_computed_trait_is_told_and_read_by_rules(operator: Operator) -> None:
     operator.computed_trait("orders", {"event": "Order Completed"}, revision=2)  # an old definition, read again
     change, profile = operator.event("u", "m4")
     assert (change.segment, change.change, profile.computed) == ("regulars", "exited", {})
+
+
+def test_a_profile_that_fell_silent_is_forgotten(operator: Operator) -> None:
+    """It leaves every segment and is told to hold nothing; a version greater than all before goes on to be kept."""
+    operator.segment("everybody", {"not": BUYERS}, revision=2)
+    operator.segment("seldom", {"event": "Order Completed", "within": "365d", "is": {"gte": 1}}, revision=3)
+    _, _, first = operator.event("u", "m1")
+    assert operator.fire(NOW_MS + RETENTION_MS - 1) == []
+    sent = operator.fire(NOW_MS + RETENTION_MS)
+    assert {(each.segment, each.change) for each in sent[:-1]} == {("everybody", "exited"), ("seldom", "exited")}
+    told = sent[-1]
+    assert (told.segments, told.traits, told.created_ms) == ([], {}, 0)
+    assert told.version == first.version + 1
+    assert {each.version for each in sent[:-1]} == {told.version}
+    assert operator.evaluator.counters.forgotten == 1
+    assert len(operator.states["demo:u"]) < 64
+    operator.now_ms += DAY_MS
+    *_, again = operator.event("u", "m2")
+    assert again.version == told.version + 1
+    assert {each.segment for each in again.segments} == {"everybody", "seldom"}
+
+
+def test_each_event_lets_a_profile_stay_for_its_retention(operator: Operator) -> None:
+    operator.event("u", "m1")
+    operator.now_ms += 99 * DAY_MS
+    operator.event("u", "m2")
+    assert operator.fire(NOW_MS + 198 * DAY_MS) == []
+    [told] = operator.fire(NOW_MS + 199 * DAY_MS)
+    assert told.created_ms == 0
+
+
+def test_of_a_forgotten_profile_nothing_stays_once_the_job_has_begun_again(operator: Operator) -> None:
+    """Before that its version stays: one that is given twice would be taken for old."""
+    operator.event("u", "m1")
+    operator.fire(NOW_MS + RETENTION_MS)
+    assert operator.fire(NOW_MS + 3 * RETENTION_MS) == []
+    assert set(operator.states) == {"demo:u"}
+    after = operator.restored()
+    assert after.fire(NOW_MS + 4 * RETENTION_MS) == []
+    assert after.states == {}
+    assert after.timers == {"demo:u": set()}
+    [again] = after.event("u", "m2")
+    assert again.version == 2 << EPOCH_BITS
+
+
+def test_who_is_on_a_list_stays_on_it(operator: Operator) -> None:
+    operator.segment("listed", {"list": "vip"}, revision=2)
+    operator.lists("u", "vip")
+    operator.event("u", "m1")
+    sent = operator.fire(NOW_MS + RETENTION_MS)
+    assert [each.change for each in sent[:-1]] == ["exited"]
+    after = operator.restored()
+    after.segment("listed", {"list": "vip"}, revision=2)
+    assert after.fire(NOW_MS + 3 * RETENTION_MS) == []
+    change, _ = after.event("u", "m2")
+    assert (change.segment, change.change) == ("listed", "entered")
