@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -121,6 +122,29 @@ def test_a_newer_version_than_the_topics_is_left_alone(stores: Stores) -> None:
             return (await PostgresProfileStore(pool).get_many(stores.workspace, ["p7"]))["p7"].version
 
     assert asyncio.run(version()) == 9
+
+
+def test_who_was_forgotten_is_missing_from_no_store(stores: Stores) -> None:
+    stores.run("repair")
+    forgotten = ProfileRecord(
+        workspace=stores.workspace, profile_id="p8", version=9, created_ms=0, updated_ms=9, traits={}, segments=[]
+    )
+
+    async def append() -> None:
+        async with open_event_log(os.environ["AUDIENCE_KAFKA_BOOTSTRAP_SERVERS"], "test", linger_ms=0) as log:
+            await log.append([LogRecord(PROFILES, key_of(stores.workspace, "p8"), encode(forgotten))])
+
+    async def found() -> Any:
+        async with open_pool(stores.dsn) as pool:
+            return await PostgresProfileStore(pool).get_many(stores.workspace, ["p8"])
+
+    asyncio.run(append())
+    status, report = stores.run("verify")
+    assert (status, report["stores"]["profile-store"]["older"]) == (3, 1), "the stores know it as it was before"
+    assert stores.run("repair")[0] == 0
+    assert asyncio.run(found()) == {}
+    assert stores.run("verify")[0] == 0
+    stores.sound()
 
 
 async def test_mending_tells_of_no_changes(pool: Pool) -> None:

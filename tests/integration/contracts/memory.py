@@ -41,12 +41,15 @@ class MemoryProfileStore(Away):
         self.reads = 0
 
     async def get_many(self, workspace: str, profile_ids: Sequence[str]) -> Mapping[str, Profile]:
+        return {key: each for key, each in (await self._kept(workspace, profile_ids)).items() if not each.forgotten}
+
+    async def _kept(self, workspace: str, profile_ids: Sequence[str]) -> Mapping[str, Profile]:
         await self.check()
         return {each: self.profiles[workspace, each] for each in profile_ids if (workspace, each) in self.profiles}
 
     async def memberships(self, workspace: str, profile_ids: Sequence[str]) -> Mapping[str, tuple[Membership, ...]]:
         self.reads += 1
-        return {key: each.segments for key, each in (await self.get_many(workspace, profile_ids)).items()}
+        return {key: each.segments for key, each in (await self._kept(workspace, profile_ids)).items()}
 
     async def put_many(self, profiles: Sequence[Profile]) -> int:
         return await self._put(profiles, mend=False)
@@ -70,7 +73,7 @@ class MemoryMembershipIndex(MemoryProfileStore):
     async def held(
         self, workspace: str, profile_ids: Sequence[str]
     ) -> Mapping[str, tuple[int, tuple[Membership, ...]]]:
-        found = await self.get_many(workspace, profile_ids)
+        found = await self._kept(workspace, profile_ids)
         return {key: (each.version, each.segments) for key, each in found.items()}
 
     async def recount(self, workspace: str, segment: str) -> int:  # noqa: ARG002  its sizes are always counted
