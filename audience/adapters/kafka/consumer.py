@@ -10,7 +10,7 @@ call goes on where the last one stopped.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -58,8 +58,8 @@ class BatchConsumer:
     was seen to wait there for ever. What they would be for is done here by looking at the assignment.
     """
 
-    def __init__(self, consumer: Consumer, topics: Sequence[str]) -> None:
-        self._consumer = consumer
+    def __init__(self, config: Mapping[str, Any], topics: Sequence[str]) -> None:
+        self._consumer = Consumer({**config, "on_commit": self._committed})
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
         self._held: list[Message] = []
         self._holding = False
@@ -67,7 +67,7 @@ class BatchConsumer:
         self._committed_s = 0.0
         self._next: dict[_Place, int] = {}  # the offset after the last record that is done
         self._start: dict[_Place, int] = {}  # the same from before this member, for its lag alone
-        consumer.subscribe(list(topics))
+        self._consumer.subscribe(list(topics))
 
     async def poll(self, max_records: int, wait_s: float) -> list[Record]:
         """What is there, up to `max_records`; waits for the first record only. Raises EventLogUnavailable."""
@@ -81,7 +81,7 @@ class BatchConsumer:
         """These, and all before them, are done.
 
         Told to Kafka a few times a second, and before a partition goes to another member. A commit that fails is
-        logged; the next makes it good, or the records come again.
+        logged and made again, or the records come again.
         """
         await self._call(partial(self._commit, records))
 
@@ -140,6 +140,14 @@ class BatchConsumer:
             if offsets := self._offsets_to_commit():
                 self._consumer.commit(offsets=offsets, asynchronous=True)
 
+    def _committed(self, error: KafkaError | None, places: Sequence[TopicPartition]) -> None:
+        """Called from `poll`, on the thread of this consumer."""
+        if error is None:
+            return
+        self._uncommitted |= {(each.topic, each.partition) for each in places} & self._next.keys()
+        if error.code() not in _LEFT_GROUP:
+            log.warning("a commit of offsets failed, and is made again: %s", error.str())
+
     def _offsets_to_commit(self) -> list[TopicPartition]:
         """Of the partitions that are still this member's; those of others are theirs to commit."""
         mine = {(each.topic, each.partition) for each in self._consumer.assignment()}
@@ -197,11 +205,6 @@ def _bytes(data: Any) -> bytes | None:
     return data if data is None or isinstance(data, bytes) else str(data).encode()
 
 
-def _committed(error: KafkaError | None, _: Sequence[TopicPartition]) -> None:
-    if error is not None and error.code() not in _LEFT_GROUP:
-        log.warning("a commit of offsets failed: %s", error.str())
-
-
 @asynccontextmanager
 async def open_consumer(
     bootstrap: str, group: str, topics: Sequence[str], *, gather_bytes: int = 1, gather_ms: int = 50
@@ -213,24 +216,21 @@ async def open_consumer(
     service starts.
     """
     consumer = BatchConsumer(
-        Consumer(
-            {
-                **base_config(bootstrap, group),
-                "group.id": group,
-                "auto.offset.reset": "earliest",
-                "enable.auto.commit": False,
-                "on_commit": _committed,
-                "fetch.min.bytes": gather_bytes,
-                "fetch.wait.max.ms": gather_ms,
-                "fetch.queue.backoff.ms": 20,  # after a full queue; left alone, a second
-                "fetch.error.backoff.ms": 100,
-                "queued.min.messages": _QUEUE_RECORDS,
-                "queued.max.messages.kbytes": _QUEUE_KIB,
-                "session.timeout.ms": 10_000,
-                "heartbeat.interval.ms": 2_000,
-                "topic.metadata.refresh.interval.ms": 10_000,  # a topic that is created later is found
-            }
-        ),
+        {
+            **base_config(bootstrap, group),
+            "group.id": group,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "fetch.min.bytes": gather_bytes,
+            "fetch.wait.max.ms": gather_ms,
+            "fetch.queue.backoff.ms": 20,  # after a full queue; left alone, a second
+            "fetch.error.backoff.ms": 100,
+            "queued.min.messages": _QUEUE_RECORDS,
+            "queued.max.messages.kbytes": _QUEUE_KIB,
+            "session.timeout.ms": 10_000,
+            "heartbeat.interval.ms": 2_000,
+            "topic.metadata.refresh.interval.ms": 10_000,  # a topic that is created later is found
+        },
         topics,
     )
     try:

@@ -1,9 +1,12 @@
 """Kafka's adapters against a broker: following a topic, the history of a profile, questions to the job, topics."""
 
 import asyncio
+import os
 import secrets
+import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -22,6 +25,8 @@ from audience.wire.topics import EventRecord, ExplainCommand, ExplainReply, deco
 pytestmark = pytest.mark.platform
 
 NOWHERE = "127.0.0.1:1"
+BROKER_GIVEN_UP_S = 15.0
+"""The client gives up a request after 10 s."""
 
 
 @pytest.fixture
@@ -100,6 +105,29 @@ async def test_a_record_is_handed_over_as_it_comes(bootstrap: str, topic: str, l
             await waiting
             delays.append(time.monotonic() - started_s)
         assert sorted(delays)[len(delays) // 2] < 0.1
+
+
+async def test_a_commit_that_failed_is_made_again(
+    platform: Any, bootstrap: str, topic: str, log: KafkaEventLog
+) -> None:
+    """Though no record follows it."""
+    await append(log, topic, 0, 30)
+    async with open_consumer(bootstrap, topic, (topic,)) as consumer:
+        found = await read(consumer, 30)
+        broker = platform.programs()["kafka"].pid
+        os.kill(broker, signal.SIGSTOP)
+        try:
+            await consumer.commit(found)
+            stopped_s = time.monotonic()
+            while time.monotonic() - stopped_s < BROKER_GIVEN_UP_S:
+                with suppress(EventLogUnavailable):
+                    await consumer.poll(1, 0.2)
+        finally:
+            os.kill(broker, signal.SIGCONT)
+        until_s = time.monotonic() + 30
+        while behind := (await asyncio.to_thread(lag, bootstrap, [topic], topics=[topic])).get(topic, 30):
+            assert time.monotonic() < until_s, f"{behind} records are not committed"
+            await consumer.poll(1, 0.2)
 
 
 async def test_what_was_not_committed_comes_again(bootstrap: str, topic: str, log: KafkaEventLog) -> None:
