@@ -113,8 +113,7 @@ class BackfilledStream(Stream):
             self._happen(event.received_ms)
             self.program = next(self._next)
             state = self.state
-            on_event(self.program, state, Event.of(event, self._offset), event.received_ms)
-            self.keep(state)
+            self.keep(state, on_event(self.program, state, Event.of(event, self._offset), event.received_ms))
             self._offset += 1
         if not self._waiting:
             self._happen(now_ms)
@@ -158,8 +157,11 @@ class BackfilledStream(Stream):
     def _fill(self, number: int, cut: int, events: list[tuple[int, bytes]], last: bool) -> None:
         self.program = next(self._next)
         state = self.state
-        on_history(self.program, state, backfills=[number], cut=cut, events=events, last=last, now_ms=state.now_ms)
-        self.keep(state)
+        now_ms = state.now_ms
+        self.keep(
+            state,
+            on_history(self.program, state, backfills=[number], cut=cut, events=events, last=last, now_ms=now_ms),
+        )
 
 
 def _program(puts: list[Put]) -> Program:

@@ -1,5 +1,6 @@
 """The engine beside the oracle: one generated pair, compared after every event and at every instant that could matter;
-once with the rule there from the start, once as a segment that is created on the way and filled from the archive.
+once with the rule there from the start, once so with a job that is behind, and once as a segment that is created on
+the way and filled from the archive.
 
 `make differential COUNT=1000000` is the long run, `make test` compares 10,000. A pair has a number, which is its seed:
 `python -m tests.differential --first 4711 --count 1` tries one again. It refuses a count below 1.
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from random import Random
 from typing import Any
 
 from tests.backfilled_stream import BackfilledStream
@@ -41,6 +43,24 @@ def mismatches(generated: dict[str, Any]) -> Iterator[str]:
         wanted = member(rule, world, instant_ms)
         if stream.member != wanted:
             yield f"at {instant_ms}: the oracle says {wanted}, the engine {stream.member}"
+            return
+
+
+def mismatches_late(generated: dict[str, Any], seed: int) -> Iterator[str]:
+    """The same with a job that is behind by as much as the seed says: compared once it has caught up."""
+    random = Random(seed)  # noqa: S311  a test's
+    world = clipped(world_of(generated))
+    rule = generated["rule"]
+    paused = frozenset(key for key, segment in world.segments.items() if isinstance(segment, bool))
+    stream = Stream.of_world(rule, world, paused)
+    instants_ms = _instants(rule, world, generated["until_ms"])
+    behind_ms = random.choice((1_000, 60_000, 3_600_000, instants_ms[-1] - instants_ms[0]))
+    from_ms = stream.late(random, behind_ms)
+    for instant_ms in sorted({from_ms, *(each for each in instants_ms if each > from_ms)}):
+        stream.to(instant_ms)
+        wanted = member(rule, world, instant_ms)
+        if stream.member != wanted:
+            yield f"at {instant_ms}: the oracle says {wanted}, the engine {stream.member}, up to {behind_ms} ms late"
             return
 
 
@@ -109,6 +129,7 @@ def _chunk(numbers: range) -> list[str]:
         try:
             generated = pair(number)
             found += [f"pair {number}: {mismatch}" for mismatch in mismatches(generated)]
+            found += [f"pair {number}, late: {each}" for each in mismatches_late(generated, number)]
             found += [f"pair {number}, backfilled: {each}" for each in mismatches_backfilled(generated, number)]
         except Exception as error:
             error.add_note(f"pair {number}")

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
+from random import Random
 from typing import Any, Final
 
 import re2
 
 from audience.engine import evaluate
-from audience.engine.evaluate import on_event, on_lists, on_time
+from audience.engine.evaluate import Outcome, on_event, on_lists, on_time
 from audience.engine.explain import explain
 from audience.engine.program import Program
 from audience.engine.state import ProfileState
@@ -92,6 +93,7 @@ class Stream:
         self.profile_id = profile_id
         self._now_ms = 0
         self._data: bytes = encode_state(new_state(profile_id))
+        self._told: frozenset[str] = frozenset()
         self._waiting = sorted(arrivals, key=lambda event: event.received_ms)
 
     @classmethod
@@ -113,33 +115,52 @@ class Stream:
     def state(self) -> ProfileState:
         return decode_state(self._data)
 
-    def keep(self, state: ProfileState) -> None:
+    def keep(self, state: ProfileState, outcome: Outcome | None = None) -> None:
+        """Others are told the whole profile, where something of it that can be seen has changed."""
         self._data = encode_state(state)
+        if outcome is None or outcome.visible:
+            self._told = frozenset(state.segments)
 
     def to(self, now_ms: int) -> None:
         """Everything that arrives and falls due up to an instant, each in its time."""
         while self._waiting and self._waiting[0].received_ms <= now_ms:
             event = self._waiting.pop(0)
             self.timers(event.received_ms)
-            self.program = next(self._next)
-            state = self.state
-            on_event(self.program, state, evaluate.Event.of(event), event.received_ms)
-            self.keep(state)
+            self._take(event, event.received_ms)
         self.timers(now_ms)
         self._now_ms = now_ms
+
+    def late(self, random: Random, by_ms: int) -> int:
+        """Everything arrives, each event up to `by_ms` after its receipt, and some before the timers that were due.
+
+        Gives the instant of the last.
+        """
+        now_ms = 0
+        while self._waiting:
+            event = self._waiting.pop(0)
+            now_ms = max(now_ms, event.received_ms + random.randint(0, by_ms))
+            if random.random() < 0.5:
+                self.timers(now_ms)
+            self._take(event, now_ms)
+        return now_ms
+
+    def _take(self, event: Arrival, now_ms: int) -> None:
+        self.program = next(self._next)
+        state = self.state
+        self.keep(state, on_event(self.program, state, evaluate.Event.of(event), now_ms))
 
     def timers(self, now_ms: int) -> None:
         """Fire every timer up to an instant at its own instant, then look at the instant itself."""
         while (due_ms := self.state.due_ms) is not None and due_ms <= now_ms:
             state = self.state
-            on_time(self.program, state, due_ms)
-            self.keep(state)
+            self.keep(state, on_time(self.program, state, due_ms))
             after_ms = self.state.due_ms
             assert after_ms is None or after_ms > due_ms, "a timer that does not move on"
 
     @property
     def member(self) -> bool:
-        return SUBJECT in self.state
+        """As others have been told."""
+        return SUBJECT in self._told
 
     @property
     def value(self) -> Any:

@@ -66,6 +66,7 @@ pub fn on_event(program: &mut Program, state: &mut State, event: &Event, now_ms:
     }
     if !state.ids.is_new(&event.source, &event.message_id, event.received_ms) {
         outcome.duplicate = true;
+        stamp(state, &mut outcome); // time may have changed something
         return outcome;
     }
     let mut step = Step::default();

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.differential import mismatches, mismatches_backfilled
+from tests.differential import mismatches, mismatches_backfilled, mismatches_late
 from tests.generate import pair
 
 FIRST = 1_000_000
@@ -13,6 +13,12 @@ CHUNK = 20
 def test_the_engine_agrees_with_the_oracle(first: int) -> None:
     for number in range(first, first + CHUNK):
         assert list(mismatches(pair(number))) == [], f"pair {number}"
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + 300, CHUNK))
+def test_an_engine_that_is_behind_agrees_too(first: int) -> None:
+    for number in range(first, first + CHUNK):
+        assert list(mismatches_late(pair(number), seed=number)) == [], f"pair {number}"
 
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + 300, CHUNK))

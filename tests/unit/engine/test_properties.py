@@ -120,8 +120,7 @@ def test_segments_that_come_and_go_leave_the_others_alone(pair: Pair, other: Any
         program.remove("other", revision + 2)
     program = beside.program
     state = beside.state
-    on_time(program, state, pair["now_ms"])
-    beside.keep(state)
+    beside.keep(state, on_time(program, state, pair["now_ms"]))
     assert "other" not in state.segments
     for instant_ms in (pair["now_ms"], pair["until_ms"]):
         alone.to(instant_ms)
@@ -143,8 +142,7 @@ def test_a_second_segment_of_the_same_rule_needs_no_history(pair: Pair) -> None:
         each.put("second", parse_rule(pair["rule"], regex=REGEX), version=1, revision=revision)
     assert (program.compiled.leaves, program.compiled.sequences) == leaves
     state = stream.state
-    on_time(program, state, pair["now_ms"])
-    stream.keep(state)
+    stream.keep(state, on_time(program, state, pair["now_ms"]))
     assert ("second" in state.segments) == stream.member
     stream.to(pair["until_ms"])
     assert ("second" in stream.state.segments) == stream.member
