@@ -63,17 +63,14 @@ class Rules:
     by_key: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def random(cls, count: int, first_pair: int, *, hastened: bool = False, timeless: bool = False) -> "Rules":
-        """So many. `hastened`: with windows of seconds, in place of up to two years: see `hastened_ms`. `timeless`:
-        those alone in which there is no duration."""
+    def random(cls, count: int, first_pair: int, *, hastened: bool = False) -> "Rules":
+        """So many. `hastened`: with windows of seconds, in place of up to two years: see `hastened_ms`."""
         found: dict[str, Mapping[str, Any]] = {}
         number = first_pair
         while len(found) < count:
             rule = pair(number, FEATURES)["rule"]
             rule = _hastened(rule) if hastened else rule
             number += 1
-            if timeless and _has_duration(rule):
-                continue
             if len(found) % 10 == 9:  # one in ten asks for the one before it
                 rule = {"all": [{"any": [{"segment": f"trial-{len(found) - 1}"}, rule]}]}
             try:
@@ -101,12 +98,10 @@ class Verdict:
 class Trial:
     """Drives one platform."""
 
-    def __init__(self, platform: Addresses, rules: Rules, *, hastened: bool = False, ahead_ms: int = 0) -> None:
+    def __init__(self, platform: Addresses, rules: Rules, *, hastened: bool = False) -> None:
         self._platform = platform
         self._rules = rules
         self._hastened = hastened
-        self._ahead_ms = ahead_ms
-        """How far the platform's clock may have been ahead of ours."""
         self._start = end_of(platform.kafka_bootstrap, topics.EVENTS)
         self.people: list[str] = []
         self.sent_per_s = 0.0
@@ -242,9 +237,9 @@ class Trial:
     async def verdict(self) -> Verdict:
         """Compare every membership of every person with the oracle's."""
         worlds = self._worlds() if self._remembered is None else self._remembered
-        asked_ms = time.time_ns() // 1_000_000 + self._ahead_ms
+        asked_ms = time.time_ns() // 1_000_000
         found = await self._memberships()
-        answered_ms = time.time_ns() // 1_000_000 + self._ahead_ms
+        answered_ms = time.time_ns() // 1_000_000
         work = [
             (self._rules.by_key, worlds[person], found[person], asked_ms, answered_ms)
             for person in self.people
@@ -343,14 +338,6 @@ def _hastened(node: Any) -> Any:
     if isinstance(node, str) and _DURATION.fullmatch(node):
         return f"{max(1, round(hastened_ms(duration_ms(node)) / 1000))}s"
     return node
-
-
-def _has_duration(node: Any) -> bool:
-    if isinstance(node, dict):
-        return any(map(_has_duration, node.values()))
-    if isinstance(node, list):
-        return any(map(_has_duration, node))
-    return isinstance(node, str) and _DURATION.fullmatch(node) is not None
 
 
 def _calls(person: str, number: int, *, hastened: bool) -> Iterator[Call]:

@@ -383,3 +383,24 @@ def test_a_copy_tells_of_what_time_has_changed(operator: Operator) -> None:
     change, profile = operator.event("u", "m2")
     assert (change.change, profile.segments) == ("exited", [])
     assert operator.fire(operator.now_ms) == []
+
+
+@pytest.mark.parametrize("jump_ms", [3_600_000, -3_600_000])
+def test_the_clock_jumps_by_an_hour_and_back(operator: Operator, jump_ms: int) -> None:
+    """Of the job, or of what accepted the event: versions go on, and no event is lost or counts twice."""
+    operator.segment("often", {"event": "Order Completed", "within": "30d", "is": {"gte": 5}}, revision=2)
+    for number in range(3):
+        operator.event("u", f"before{number}")
+    operator.now_ms += jump_ms
+    operator.event("u", "during")
+    assert operator.event("u", "during") == []
+    operator.now_ms -= jump_ms
+    change, profile = operator.event("u", "after")
+    assert (change.segment, change.change) == ("often", "entered")
+    assert {each.segment for each in profile.segments} == {"buyers", "often"}
+    versions = [record.version for topic, record in operator.sent if topic == topics.PROFILES]
+    assert versions == sorted(set(versions))
+    [due_ms] = operator.timers["demo:u"]
+    operator.fire(due_ms + 2 * abs(jump_ms) + 60_000)
+    assert operator.sent[-1][1].version > versions[-1]
+    assert operator.sent[-1][1].segments == []
