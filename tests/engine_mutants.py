@@ -47,7 +47,7 @@ MEMORY_BYTES: Final = 4 << 30
 """Of addresses, for tests; one that goes on and on is not to take the machine's memory."""
 
 _PYTEST: Final = (
-    sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
+    sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis",
     "-p", "tests.unshrunk", "--hypothesis-profile=unshrunk",
 )  # fmt: skip
 
@@ -140,7 +140,6 @@ class Workshop:
             "CARGO_TARGET_DIR": str(self._engine / "target"),
             "CARGO_TERM_COLOR": "never",
             "GIT_CEILING_DIRECTORIES": str(folder),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(self._package.parent),
         }
 
