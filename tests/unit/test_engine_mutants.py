@@ -1,11 +1,13 @@
 """The parts of the engine's mutation testing that need no engine."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.engine_mutants import Mutant, Outcome, Result, run, sampled, wilson
+from tests.engine_mutants import ROOT, Mutant, Outcome, Result, run, sampled, wilson
 
 MUTANTS = [
     Mutant(f"core/src/{file}.rs:{line}:1: change", f"core/src/{file}.rs", "") for file in "abc" for line in range(99)
@@ -51,6 +53,12 @@ def test_what_does_not_compile_is_not_counted() -> None:
 @pytest.mark.parametrize("program", ["while True: pass", "x = bytearray(1 << 33)"], ids=["time", "memory"])
 def test_what_takes_too_much_fails(program: str) -> None:
     assert run((sys.executable, "-c", program), Path(), {}, cpu_s=1).status != 0
+
+
+def test_a_test_that_hangs_ends_its_process() -> None:
+    program = "from tests import unshrunk\nunshrunk.TEST_CPU_S = 0.1\nunshrunk.pytest_runtest_setup()\nwhile True: pass"
+    ended = run((sys.executable, "-c", program), ROOT, dict(os.environ), cpu_s=60)
+    assert ended.status == -signal.SIGPROF
 
 
 def test_a_command_gets_its_input_and_gives_its_output() -> None:
