@@ -1,10 +1,16 @@
-"""The events that an explanation shows: those that a node rests on, and no others."""
+"""What each node of a rule found, when that changes, and the events that it rests on."""
 
 from typing import Any
 
-from audience.engine.explain import MOST_EVENTS, with_events
+import pytest
+
+from audience.engine import evaluate
+from audience.engine.explain import MOST_EVENTS, explain, with_events
+from audience.engine.program import Program
+from audience.engine.state import ProfileState
 from audience.events.model import Event
 from audience.rules import parse_rule
+from audience.wire.state import decode_state, encode_state, new_state
 from tests.engine_stream import REGEX, Arrival
 
 NOW_MS = 1_790_000_000_000
@@ -26,6 +32,59 @@ def shown(rule: Any, *events: Event, tree: dict[str, Any] | None = None) -> dict
 
 def ids(tree: dict[str, Any]) -> list[str]:
     return [each["message_id"] for each in tree["events"]]
+
+
+def copy(state: ProfileState) -> ProfileState:
+    return decode_state(encode_state(state))
+
+
+def test_each_node_says_what_it_found_and_when_that_changes() -> None:
+    program = Program(REGEX)
+    rule = {
+        "all": [
+            {"event": "Order", "within": "1h"},
+            {"any": [{"event": "Order", "within": "7d", "measure": {"sum": "total"}, "is": {"gt": 2}}]},
+            {"not": {"trait": "plan", "op": "eq", "value": "pro"}},
+        ]
+    }
+    program.put("s", parse_rule(rule, regex=REGEX), version=4, revision=1)
+    state = new_state("ada")
+    order = evaluate.Event.of(event("m1", days_ago=0, properties={"total": 2.5}))
+    evaluate.on_event(program, state, order, NOW_MS)
+    before = encode_state(state)
+    within_the_hour = {"next_change_at": "2026-09-21T15:13:21.000Z"}
+    assert explain(program, state, "s", NOW_MS + 1_000, copy) == {
+        "profile_id": "ada",
+        "segment": "s",
+        "version": 4,
+        "member": True,
+        "as_of": "2026-09-21T14:13:21.000Z",
+        "tree": {
+            "path": "",
+            "truth": True,
+            **within_the_hour,
+            "children": [
+                {"path": "/all/0", "truth": True, "value": 1, **within_the_hour},
+                {
+                    "path": "/all/1",
+                    "truth": True,
+                    "next_change_at": "2026-09-28T15:00:00.000Z",
+                    "children": [
+                        {
+                            "path": "/all/1/any/0",
+                            "truth": True,
+                            "value": 2.5,
+                            "next_change_at": "2026-09-28T15:00:00.000Z",
+                        }
+                    ],
+                },
+                {"path": "/all/2", "truth": True, "children": [{"path": "/all/2/not", "truth": False}]},
+            ],
+        },
+    }
+    assert encode_state(state) == before
+    with pytest.raises(KeyError):
+        explain(program, state, "other", NOW_MS, copy)
 
 
 def test_the_newest_come_first_and_the_rest_is_as_it_was() -> None:
