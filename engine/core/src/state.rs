@@ -802,6 +802,7 @@ mod tests {
         let mut state = State::new("ada");
         (state.created_ms, state.updated_ms, state.now_ms, state.latest_ms) = (1_000, 2_000, 3_000, -4);
         (state.events, state.version, state.armed_ms, state.revision) = (5, 6, 7_000, 8);
+        state.heard_ms = 2_500;
         for position in [None, Some(0), Some(300)] {
             state.position = position;
             for (open, filled) in [(false, false), (false, true), (true, false), (true, true)] {
@@ -825,6 +826,7 @@ mod tests {
         assert_eq!(&*back.profile_id, "ada");
         assert_eq!((back.created_ms, back.updated_ms, back.now_ms, back.latest_ms), (1_000, 2_000, 3_000, -4));
         assert_eq!((back.events, back.version, back.armed_ms, back.revision), (5, 6, 7_000, 8));
+        assert_eq!(back.heard_ms, 2_500);
         assert_eq!((&back.lists, &back.computed, &back.trait_dues), (&state.lists, &state.computed, &state.trait_dues));
         assert_eq!(back.due_ms(), Some(8_000));
         assert!(!back.ids.is_new("s1", "m1", 0));
