@@ -1,6 +1,6 @@
 # Audience Manager: every command of the repository. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reset check test differential mutation faults
+.PHONY: help up down status logs reset check test differential mutation mutation-engine faults
 .PHONY: demo-up demo-down demo-status demo-logs cluster-prepare chart test-cluster load-demo shop capacity
 .PHONY: bench bench-compare bench-engine bench-latency bench-ingest bench-api bench-history bench-backfill bench-peers
 .PHONY: lock setup setup-load setup-peers
@@ -22,7 +22,7 @@ FIRST ?= 1
 # An install to drive (`make load-demo`); empty: that of `make up`. AUDIENCE_WRITE_KEY and AUDIENCE_API_TOKEN open it.
 TARGET ?=
 SCENARIO ?= demo
-# Options of load_tests.scenarios, load_tests.shop or load_tests.bench: make load-demo ARGS="--seconds 300 --rate 1000"
+# Options of load_tests.scenarios, load_tests.shop, load_tests.bench or tests.engine_mutants: make load-demo ARGS="--seconds 300 --rate 1000"
 ARGS ?=
 # Two results for `make bench-compare`.
 A ?=
@@ -98,6 +98,9 @@ differential: setup ## The engine beside the oracle on random pairs: make differ
 
 mutation: setup ## Which mutants of rules and engine the tests let live: make mutation MUTANTS="audience.rules.dates*"; hours
 	@nice $(PYTHON_ENV)/mutmut run $(MUTANTS)
+
+mutation-engine: setup ## The same for a sample of the compiled engine: make mutation-engine ARGS="--sample 300 --seed 1"; an hour
+	@nice $(PYTHON_ENV)/python -m tests.engine_mutants $(ARGS)
 
 faults: setup ## Kill parts under load and compare every result; slow
 	@$(PYTEST) tests/faults

@@ -111,6 +111,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_double_cannot_tell_to_the_sixth_place_is_no_decimal() {
+        let largest = 999_999_999_999_999;
+        for sign in [1, -1] {
+            let (number, limit) = (sign * largest, sign * (largest + 1));
+            assert_eq!(to_micros(&Value::Int(number)), Some(i128::from(number) * SCALE));
+            assert_eq!(to_micros(&Value::Float(number as f64)), Some(i128::from(number) * SCALE));
+            assert_eq!((to_micros(&Value::Int(limit)), micros_of(limit as f64)), (None, None));
+        }
+        assert_eq!(micros_of(1e9), Some(1_000_000_000 * SCALE));
+        assert_eq!(micros_of(-1_234_567_890.125), Some(-1_234_567_890_125_000));
+        assert_eq!(micros_of(1_234_567_890.123_456_7), Some(1_234_567_890_123_457));
+        for tiny in [1e-30, 9e-31, 1e-36, 1e-42, 1e-43, 1e-300] {
+            assert_eq!((micros_of(tiny), micros_of(-tiny)), (Some(0), Some(0)), "{tiny}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_shown_as_integers() {
+        assert_eq!(from_micros(0), Value::Int(0));
+        assert_eq!(from_micros(-1), Value::Float(-0.000_001));
+        assert_eq!(from_micros(-12_500_000), Value::Float(-12.5));
+        assert_eq!(from_micros(-3 * SCALE), Value::Int(-3));
+        assert_eq!(json_number(-3.0), Value::Int(-3));
+        assert_eq!(json_number(2.5), Value::Float(2.5));
+        assert_eq!(json_number(9_007_199_254_740_991.0), Value::Int(9_007_199_254_740_991));
+        for large in [9_007_199_254_740_992.0, -9_007_199_254_740_992.0, 1e300] {
+            assert_eq!(json_number(large), Value::Float(large));
+        }
+    }
+
+    #[test]
     fn averages_round_half_even() {
         assert_eq!(quotient(1, 2), Value::Int(0));
         assert_eq!(quotient(3, 2), Value::Float(0.000_002));

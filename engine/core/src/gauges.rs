@@ -198,6 +198,7 @@ pub fn in_micros(bounds: &Bounds) -> Vec<(Bound, i128)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::series::Family;
 
     fn scale(conditions: &[(Bound, f64)]) -> Scale<f64> {
         Scale::new(&conditions.iter().enumerate().map(|(bit, bound)| (bit, vec![*bound])).collect())
@@ -233,6 +234,62 @@ mod tests {
         assert_eq!(gauge.headroom(&Reading::Count(8)), None);
         let gauge = Gauge::Count(scale(&[(Bound::Gt, 2.5)]));
         assert_eq!(gauge.headroom(&Reading::Count(1)), Some(2));
+    }
+
+    #[test]
+    fn a_sum_tells_how_far_it_is_from_a_bound() {
+        let bounds = vec![(0, vec![(Bound::Gte, 30)]), (1, vec![(Bound::Gt, 70)]), (64, vec![(Bound::Lt, 30)])];
+        let gauge = Gauge::Sum(Scale::new(&bounds));
+        let headroom = |total| gauge.headroom(&Reading::Sums(total, 1));
+        assert_eq!([headroom(-5), headroom(29), headroom(30), headroom(70)], [Some(35), Some(1), Some(41), Some(1)]);
+        assert_eq!(headroom(71), None);
+        assert_eq!(headroom(i128::MIN / 2), Some(i64::MAX));
+        assert_eq!(Gauge::None.headroom(&Reading::Sums(1, 1)), None);
+        assert_eq!(gauge.headroom(&Reading::Number(None)), Some(1));
+    }
+
+    #[test]
+    fn a_condition_changes_when_the_pane_that_holds_it_leaves() {
+        let window = Window { within_ms: 10_000 };
+        let mut kept = Series::new(Family::Count);
+        for pane in [3, 5, 5, 9] {
+            kept.add_event(pane);
+        }
+        let change = |conditions: &[(Bound, f64)]| {
+            Gauge::Count(scale(conditions)).next_change_ms(&kept, &kept.reading(0), window, 0)
+        };
+        assert_eq!(change(&[(Bound::Gte, 1.0)]), Some(window.leaves_at(9)));
+        assert_eq!(change(&[(Bound::Gte, 2.0)]), Some(window.leaves_at(5)));
+        assert_eq!(change(&[(Bound::Gt, 2.5)]), Some(window.leaves_at(5)));
+        assert_eq!(change(&[(Bound::Gt, 3.0)]), Some(window.leaves_at(3)));
+        assert_eq!(change(&[(Bound::Gte, 0.0)]), None);
+        assert_eq!(change(&[(Bound::Gte, 5.0)]), None);
+        assert_eq!(Gauge::None.next_change_ms(&kept, &kept.reading(0), window, 0), None);
+    }
+
+    #[test]
+    fn a_falling_sum_may_land_on_any_bound_below_it() {
+        let window = Window { within_ms: 10_000 };
+        let mut kept = Series::new(Family::Numbers);
+        for (pane, number) in [(3, 10), (5, 20), (9, 40)] {
+            kept.add_number(pane, number);
+        }
+        let change = |op, bound| {
+            let gauge = Gauge::Sum(Scale::new(&vec![(0, vec![(op, bound)])]));
+            gauge.next_change_ms(&kept, &kept.reading(0), window, 0)
+        };
+        assert_eq!(change(Bound::Gte, 61), Some(window.leaves_at(3)));
+        assert_eq!(change(Bound::Gte, 60), Some(window.leaves_at(5)));
+        assert_eq!(change(Bound::Gt, 60), Some(window.leaves_at(3)));
+        assert_eq!(change(Bound::Eq, 50), Some(window.leaves_at(5)));
+        assert_eq!(change(Bound::Lt, 40), Some(window.leaves_at(9)));
+        assert_eq!(change(Bound::Lt, -1), None);
+    }
+
+    #[test]
+    fn masks_are_equal_by_their_bits() {
+        assert!(equal(&[], &[0, 0]) && equal(&[5], &[5, 0]));
+        assert!(!equal(&[5], &[5, 1]) && !equal(&[4], &[5]) && !equal(&[0, 1], &[]));
     }
 
     #[test]

@@ -59,4 +59,13 @@ mod tests {
             assert_ne!(apart(5, backfill), apart(5, backfill - 1));
         }
     }
+
+    #[test]
+    fn ids_stay_what_they_are_in_stored_states() {
+        assert_eq!(apart(0, 1), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(apart(0, 4_711), 0xc23b_efed_bbc9_4e6f);
+        assert_eq!(hash_of(&["twice"]), 0x93b8_e48d_cf41_b0f4);
+        assert_eq!(hash_of(&["s1", "m1"]), 0xeb21_1a93_e235_8913);
+        assert_ne!(hash_of(&["s1", "m1"]), hash_of(&["s1m", "1"]));
+    }
 }

@@ -769,3 +769,174 @@ impl std::fmt::Display for VersionUnknown {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::walk::Note;
+
+    /// Numbers without end that are the same in every run.
+    struct Chance(u64);
+
+    impl Chance {
+        fn below(&mut self, end: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) % end
+        }
+    }
+
+    fn again(state: &mut State) -> State {
+        let back = State::decode(state.encode().to_vec()).expect("it was written here");
+        assert_eq!(back.segments(), state.segments(), "a state may be used on after it was encoded");
+        assert_eq!((back.trail_ids(), back.due_ms()), (state.trail_ids(), state.due_ms()));
+        back
+    }
+
+    /// An id whose hash says nothing of the order in which ids are made.
+    fn id(number: u64) -> u64 {
+        (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    #[test]
+    fn all_that_is_known_comes_back() {
+        let mut state = State::new("ada");
+        (state.created_ms, state.updated_ms, state.now_ms, state.latest_ms) = (1_000, 2_000, 3_000, -4);
+        (state.events, state.version, state.armed_ms, state.revision) = (5, 6, 7_000, 8);
+        state.heard_ms = 2_500;
+        for position in [None, Some(0), Some(300)] {
+            state.position = position;
+            for (open, filled) in [(false, false), (false, true), (true, false), (true, true)] {
+                state.backfills = [None, Some(0), Some(1 << 40)]
+                    .into_iter()
+                    .enumerate()
+                    .map(|(number, from)| Backfill { number: number as i64 + 1, from, fed: 70, open, filled })
+                    .collect();
+                let back = again(&mut state);
+                assert_eq!((back.position, &back.backfills), (position, &state.backfills));
+                for number in 0..5 {
+                    assert_eq!(back.is_open(number), open && (1..=3).contains(&number));
+                }
+            }
+        }
+        state.lists = ["vip".into(), "press".into()].into();
+        state.computed = [("spent".into(), Value::Float(2.5)), ("orders".into(), Value::Int(2))].into();
+        state.trait_dues = [("renewal".into(), 9_000), ("birthday".into(), 8_000)].into();
+        assert!(state.ids.is_new("s1", "m1", 0));
+        let mut back = again(&mut state);
+        assert_eq!(&*back.profile_id, "ada");
+        assert_eq!((back.created_ms, back.updated_ms, back.now_ms, back.latest_ms), (1_000, 2_000, 3_000, -4));
+        assert_eq!((back.events, back.version, back.armed_ms, back.revision), (5, 6, 7_000, 8));
+        assert_eq!(back.heard_ms, 2_500);
+        assert_eq!((&back.lists, &back.computed, &back.trait_dues), (&state.lists, &state.computed, &state.trait_dues));
+        assert_eq!(back.due_ms(), Some(8_000));
+        assert!(!back.ids.is_new("s1", "m1", 0));
+        assert_eq!(back.encode(), state.encode());
+    }
+
+    #[test]
+    fn segments_are_those_that_were_entered_and_not_left() {
+        let mut chance = Chance(1);
+        let mut state = State::new("ada");
+        let mut wanted: BTreeMap<u64, (String, i64)> = BTreeMap::new();
+        for round in 0..300 {
+            state.now_ms = 1_790_000_000_000 + round;
+            for _ in 0..chance.below(4) {
+                let number = chance.below(12);
+                let key: Arc<str> = "k".repeat(1 + number as usize * 20).into();
+                if chance.below(3) == 0 {
+                    state.leave(id(number), &key);
+                    wanted.remove(&id(number));
+                } else {
+                    state.enter(id(number), &key);
+                    wanted.insert(id(number), (key.to_string(), state.now_ms));
+                }
+            }
+            let found: BTreeMap<u64, (String, i64)> =
+                state.segments().into_iter().map(|(hash, key, since_ms)| (hash, (key.into(), since_ms))).collect();
+            assert_eq!(found, wanted);
+            assert!(state.segments().is_sorted_by_key(|(hash, _, _)| *hash));
+            for number in 0..12 {
+                assert_eq!(state.is_in(id(number)), wanted.contains_key(&id(number)));
+            }
+            if chance.below(2) == 0 {
+                state = again(&mut state);
+            }
+        }
+    }
+
+    #[test]
+    fn trails_are_found_where_they_lie() {
+        let mut chance = Chance(2);
+        let mut state = State::new("ada");
+        // For each trail how many events it has, and when it is due.
+        let mut wanted: BTreeMap<u64, (u64, Option<i64>)> = BTreeMap::new();
+        for _ in 0..400 {
+            let trail = id(chance.below(10));
+            match chance.below(5) {
+                0 => {
+                    state.leave_trail(trail);
+                    wanted.remove(&trail);
+                }
+                1 => {
+                    if let Some(walk) = state.take(trail) {
+                        state.keep(trail, walk); // only read
+                    }
+                }
+                _ => {
+                    let count = 1 + chance.below(100_000);
+                    let due_ms = (chance.below(3) > 0).then(|| 1_790_000_000_000 + chance.below(50) as i64);
+                    let mut walk = state.take(trail).unwrap_or_else(|| Box::new(Walk::new(&[], [].into_iter())));
+                    walk.count = count;
+                    *walk.note_of(3) = Note { id: 3, reading: Some(Reading::Count(count as i64)), mark: None, due_ms };
+                    walk.changed = true;
+                    state.keep(trail, walk);
+                    wanted.insert(trail, (count, due_ms));
+                }
+            }
+            if chance.below(3) == 0 {
+                state = again(&mut state);
+                assert_eq!(state.has_trails(), !wanted.is_empty());
+            }
+            assert_eq!(state.trail_ids(), wanted.keys().copied().collect::<Vec<_>>());
+            assert_eq!(state.due_ms(), wanted.values().filter_map(|(_, due_ms)| *due_ms).min());
+            for now_ms in (1_789_999_999_999..1_790_000_000_060).step_by(7) {
+                let due = wanted.iter().filter(|(_, (_, due_ms))| due_ms.is_some_and(|due_ms| due_ms <= now_ms));
+                assert_eq!(state.trails_due(now_ms), due.map(|(id, _)| *id).collect::<Vec<_>>());
+            }
+            for trail in (0..10).map(id) {
+                let known = wanted.get(&trail);
+                assert_eq!(state.has_trail(trail), known.is_some());
+                assert_eq!(state.reading(trail, 3), known.map(|(count, _)| Reading::Count(*count as i64)));
+                assert_eq!(state.reading(trail, 4), None);
+            }
+            let trail = id(chance.below(10));
+            assert_eq!(state.walk(trail).map(|walk| (walk.count, walk.due_ms())), wanted.get(&trail).copied());
+        }
+    }
+
+    #[test]
+    fn a_trait_is_kept_with_the_event_that_set_it() {
+        let origin = |time_ms, message_id: &str| {
+            Arc::new(Origin { time_ms, message_id: message_id.into(), source: "s1".into() })
+        };
+        let mut state = State::new("ada");
+        assert!(state.traits().is_empty() && state.origin("plan").is_none());
+        let (first, second) = (origin(1_000, "m1"), origin(2_000, "m2"));
+        state.assign("plan", &Value::text("free"), &first);
+        state.assign("city", &Value::text("Bergen"), &first);
+        state.assign("plan", &Value::text("pro"), &second);
+        for _ in 0..2 {
+            state = again(&mut state);
+            assert_eq!(state.origin("plan"), Some(&second));
+            assert_eq!(state.origin("city"), Some(&first));
+            assert_eq!(state.origin("other"), None);
+            let traits = state.traits().clone();
+            assert_eq!(traits, [("plan".into(), Value::text("pro")), ("city".into(), Value::text("Bergen"))].into());
+        }
+        state = again(&mut state);
+        state.assign("plan", &Value::Null, &origin(3_000, "m3"));
+        state = again(&mut state);
+        assert_eq!(state.origin("plan"), Some(&origin(3_000, "m3")), "an older event cannot bring it back");
+        assert_eq!(state.traits().keys().map(|name| &**name).collect::<Vec<_>>(), ["city"]);
+    }
+}

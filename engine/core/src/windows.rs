@@ -36,3 +36,30 @@ impl Window {
         (pane + self.panes() + 1) * self.step_ms()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_moves_in_panes_by_its_length() {
+        for (within_ms, step_ms) in [
+            (HOUR_MS, SECOND_MS),
+            (HOUR_MS + 1, MINUTE_MS),
+            (DAY_MS, MINUTE_MS),
+            (DAY_MS + 1, HOUR_MS),
+            (31 * DAY_MS, HOUR_MS),
+            (31 * DAY_MS + 1, DAY_MS),
+        ] {
+            assert_eq!(Window { within_ms }.step_ms(), step_ms, "{within_ms}");
+        }
+    }
+
+    #[test]
+    fn a_pane_leaves_when_it_is_no_longer_among_those_that_count() {
+        let window = Window { within_ms: 10 * SECOND_MS };
+        assert_eq!((window.first_pane(20_999), window.first_pane(21_000)), (10, 11));
+        assert_eq!(window.leaves_at(10), 21_000);
+        assert_eq!(window.first_pane(-1), -11);
+    }
+}

@@ -172,6 +172,19 @@ def test_a_history_may_come_before_the_first_event() -> None:
     assert job.segments == {"twice"}
 
 
+def test_what_a_history_held_before_the_first_event_counts_once() -> None:
+    job = Job()
+    job.define("twice", TWICE, backfill=7)
+    ahead = Arrival("demo", "ada", "s1", "e0", "track", "Order", NOW_MS, NOW_MS, {}, {}, {})
+    job.log = [ahead]
+    job.history(7)
+    job.log = []
+    job.event("Order")  # the job comes to what the history was read from
+    assert job.segments == set()
+    job.event("Order")
+    assert job.segments == {"twice"}
+
+
 def test_leaves_that_others_keep_are_asked_without_events(job: Job) -> None:
     job.define("often", OFTEN)
     job.event("Order")

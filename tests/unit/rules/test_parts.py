@@ -5,7 +5,7 @@ import pytest
 from audience.rules import parse_rule
 from audience.rules.dates import format_ms, parse_date_ms
 from audience.rules.durations import DurationError, format_duration, parse_duration, step_of
-from audience.rules.reading import is_deeper
+from audience.rules.reading import is_deeper, is_finite
 from audience.rules.references import References, computed_traits_of, lists_of, nodes_of, segments_of
 from audience.rules.tree import Window
 from audience.rules.values import walk
@@ -122,3 +122,12 @@ def test_a_path_leads_through_objects_alone() -> None:
 )
 def test_depth_of_values(value: object, depth: int) -> None:
     assert [is_deeper(value, most) for most in range(6)] == [depth > most for most in range(6)]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**400, [[float("-inf")]], {"a": [10**400]}, {1}])
+def test_what_is_beyond_a_double_or_no_json_is_not_finite(value: object) -> None:
+    assert not is_finite(value)
+
+
+def test_what_a_double_holds_is_finite() -> None:
+    assert is_finite([None, True, "inf", 10**300, -1.5, {"a": {"b": []}}])
