@@ -10,7 +10,7 @@ call goes on where the last one stopped.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -58,11 +58,12 @@ class BatchConsumer:
     was seen to wait there for ever. What they would be for is done here by looking at the assignment.
     """
 
-    def __init__(self, config: Mapping[str, Any], topics: Sequence[str]) -> None:
-        self._consumer = Consumer({**config, "on_commit": self._committed})
+    def __init__(self, made: Callable[[Callable[..., None]], Consumer], topics: Sequence[str]) -> None:
+        """`made` gives the driver's consumer, which is to call what it is given when a commit is over."""
+        self._consumer = made(self._committed)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
         self._held: list[Message] = []
-        self._holding = False
+        self._paused: set[_Place] = set()
         self._uncommitted: set[_Place] = set()
         self._committed_s = 0.0
         self._next: dict[_Place, int] = {}  # the offset after the last record that is done
@@ -104,9 +105,8 @@ class BatchConsumer:
             raise EventLogUnavailable(f"Kafka: {error.args[0].str()}") from error
 
     def _poll(self, max_records: int, wait_s: float) -> list[Record]:
-        if self._holding:
-            self._consumer.resume(self._consumer.assignment())
-            self._holding = False
+        if self._paused:
+            self._resume()
         self._commit_due()
         messages, self._held = self._held, []
         if not messages:
@@ -120,11 +120,18 @@ class BatchConsumer:
 
     def _hold(self, for_s: float) -> None:
         # Each time anew: a partition that came meanwhile is not paused yet.
-        self._consumer.pause(self._consumer.assignment())
-        self._holding = True
+        mine = self._consumer.assignment()
+        self._consumer.pause(mine)
+        self._paused |= {(each.topic, each.partition) for each in mine}
         message = self._consumer.poll(for_s)
         if message is not None and message.error() is None:
             self._held.append(message)  # it was under way when its partition was paused
+
+    def _resume(self) -> None:
+        """A partition that was lost while it was paused is so still when it comes back: the driver keeps it in mind."""
+        mine = [each for each in self._consumer.assignment() if (each.topic, each.partition) in self._paused]
+        self._consumer.resume(mine)
+        self._paused -= {(each.topic, each.partition) for each in mine}
 
     def _commit(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -177,7 +184,7 @@ class BatchConsumer:
     def _behind(self, place: _Place) -> int:
         """What a partition holds beyond what is done. Its end is known from reading it, which a holder does not."""
         at = TopicPartition(*place)
-        first, end = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S, cached=not self._holding)
+        first, end = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S, cached=not self._paused)
         if end < 0:
             first, end = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S)
         return max(0, end - max(first, self._next.get(place, self._start.get(place, first))))
@@ -215,24 +222,22 @@ async def open_consumer(
     broker a request for every few records of a busy topic. Connects in the background: Kafka may be away when a
     service starts.
     """
-    consumer = BatchConsumer(
-        {
-            **base_config(bootstrap, group),
-            "group.id": group,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "fetch.min.bytes": gather_bytes,
-            "fetch.wait.max.ms": gather_ms,
-            "fetch.queue.backoff.ms": 20,  # after a full queue; left alone, a second
-            "fetch.error.backoff.ms": 100,
-            "queued.min.messages": _QUEUE_RECORDS,
-            "queued.max.messages.kbytes": _QUEUE_KIB,
-            "session.timeout.ms": 10_000,
-            "heartbeat.interval.ms": 2_000,
-            "topic.metadata.refresh.interval.ms": 10_000,  # a topic that is created later is found
-        },
-        topics,
-    )
+    config = {
+        **base_config(bootstrap, group),
+        "group.id": group,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "fetch.min.bytes": gather_bytes,
+        "fetch.wait.max.ms": gather_ms,
+        "fetch.queue.backoff.ms": 20,  # after a full queue; left alone, a second
+        "fetch.error.backoff.ms": 100,
+        "queued.min.messages": _QUEUE_RECORDS,
+        "queued.max.messages.kbytes": _QUEUE_KIB,
+        "session.timeout.ms": 10_000,
+        "heartbeat.interval.ms": 2_000,
+        "topic.metadata.refresh.interval.ms": 10_000,  # a topic that is created later is found
+    }
+    consumer = BatchConsumer(lambda committed: Consumer({**config, "on_commit": committed}), topics)
     try:
         yield consumer
     finally:

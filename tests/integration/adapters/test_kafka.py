@@ -130,6 +130,27 @@ async def test_a_commit_that_failed_is_made_again(
             await consumer.poll(1, 0.2)
 
 
+async def test_who_was_held_while_the_broker_was_away_reads_on(
+    platform: Any, bootstrap: str, topic: str, log: KafkaEventLog
+) -> None:
+    """It loses its partitions while they are paused, and reads again before it has them back."""
+    await append(log, topic, 0, 30)
+    async with open_consumer(bootstrap, topic, (topic,)) as consumer:
+        await consumer.commit(await read(consumer, 30))
+        broker = platform.programs()["kafka"].pid
+        os.kill(broker, signal.SIGSTOP)
+        try:
+            stopped_s = time.monotonic()
+            while time.monotonic() - stopped_s < BROKER_GIVEN_UP_S:
+                with suppress(EventLogUnavailable):
+                    await consumer.hold(0.5)
+            await consumer.poll(1, 0.2)
+        finally:
+            os.kill(broker, signal.SIGCONT)
+        await append(log, topic, 30, 40)
+        assert set(range(30, 40)) <= set(numbers(await read(consumer, 10)))
+
+
 async def test_what_was_not_committed_comes_again(bootstrap: str, topic: str, log: KafkaEventLog) -> None:
     await append(log, topic, 0, 30)
     async with open_consumer(bootstrap, topic, (topic,)) as consumer:

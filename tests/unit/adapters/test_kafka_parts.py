@@ -1,6 +1,7 @@
 """The parts of Kafka's adapters that need no broker."""
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -95,6 +96,10 @@ class Driver:
         self.partitions = [0, 1]
         self.closed = False
 
+    def made(self, on_commit: Callable[..., None]) -> "Driver":
+        self.on_commit = on_commit
+        return self
+
     def subscribe(self, _: list[str]) -> None:
         pass
 
@@ -114,8 +119,8 @@ class Driver:
     def pause(self, places: list[Any]) -> None:
         self.paused = [each.partition for each in places]
 
-    def resume(self, _: list[Any]) -> None:
-        self.paused = []
+    def resume(self, places: list[Any]) -> None:
+        self.paused = [each for each in self.paused if each not in {place.partition for place in places}]
 
     def commit(self, *, offsets: list[Any], asynchronous: bool) -> None:
         if self.fail:
@@ -133,7 +138,7 @@ def driver() -> Driver:
 
 @pytest.fixture
 def consumer(driver: Driver) -> BatchConsumer:
-    return BatchConsumer(driver, ["t"])  # type: ignore[arg-type]
+    return BatchConsumer(driver.made, ["t"])  # type: ignore[arg-type]
 
 
 async def test_commits_are_told_a_few_times_a_second(
@@ -193,6 +198,38 @@ async def test_partitions_that_come_while_holding_are_paused_as_well(consumer: B
     driver.partitions = [0, 1, 2]
     await consumer.hold(0)
     assert driver.paused == [0, 1, 2]
+
+
+async def test_a_partition_that_was_lost_while_it_was_paused_is_read_when_it_comes_back(
+    consumer: BatchConsumer, driver: Driver
+) -> None:
+    """The driver keeps a lost partition paused."""
+    await consumer.hold(0)
+    driver.partitions = []
+    await consumer.poll(10, 0)
+    assert driver.paused == [0, 1]
+    driver.partitions = [1]
+    await consumer.poll(10, 0)
+    assert driver.paused == [0]
+    driver.partitions = [0, 1]
+    await consumer.poll(10, 0)
+    assert driver.paused == []
+
+
+async def test_a_commit_that_failed_is_made_again(
+    consumer: BatchConsumer, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await consumer.commit([Record("t", 0, 0, 0, b"", b""), Record("t", 1, 3, 0, b"", b"")])
+    lost = [SimpleNamespace(topic="t", partition=0), SimpleNamespace(topic="t", partition=1)]
+    driver.on_commit(KafkaError(KafkaError._TIMED_OUT), lost)
+    driver.partitions = [0]
+    monkeypatch.setattr(consumer, "_committed_s", 0.0)
+    await consumer.poll(10, 0)
+    assert driver.committed == [(0, 1, True), (1, 4, True), (0, 1, True)]
+    driver.on_commit(None, lost)
+    monkeypatch.setattr(consumer, "_committed_s", 0.0)
+    await consumer.poll(10, 0)
+    assert len(driver.committed) == 3
 
 
 async def test_faults_are_raised_and_do_not_take_records_with_them(consumer: BatchConsumer, driver: Driver) -> None:
